@@ -1,8 +1,8 @@
 """Runs every file of shared/ twice: by pytest on CPython, and under MicroPython by mpy_runner.py.
 
-A shared file uses plain functions named test_* without arguments, plain asserts, and nothing that either
-interpreter lacks. `CPYTHON_ONLY = {"test_name": "reason"}` in it excuses a test from MicroPython (and
-`MICROPYTHON_ONLY` from CPython); the reason is printed as a skip.
+A shared file uses plain functions named test_* without arguments, plain asserts, and nothing that
+either interpreter lacks. `CPYTHON_ONLY = {"test_name": "reason"}` in it excuses a test from
+MicroPython (and `MICROPYTHON_ONLY` from CPython); the reason is printed as a skip.
 """
 
 import ast
@@ -12,6 +12,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from support import LIB, micropython_command
 
 HERE = Path(__file__).parent
@@ -27,7 +28,11 @@ def _excuses(tree, name):
 
 
 def pytest_collect_file(file_path, parent):
-    if file_path.parent == SHARED and file_path.name.startswith("test_") and file_path.suffix == ".py":
+    if (
+        file_path.parent == SHARED
+        and file_path.name.startswith("test_")
+        and file_path.suffix == ".py"
+    ):
         return MicroPythonFile.from_parent(parent, path=file_path)
     return None
 
@@ -48,7 +53,9 @@ class MicroPythonFile(pytest.File):
         self.results = None
         self.excused = _excuses(tree, "CPYTHON_ONLY")
         self.names = [
-            n.name for n in tree.body if isinstance(n, ast.FunctionDef) and n.name.startswith("test_")
+            n.name
+            for n in tree.body
+            if isinstance(n, ast.FunctionDef) and n.name.startswith("test_")
         ]
         for name in self.names:
             yield MicroPythonItem.from_parent(self, name=f"{name}[micropython]", test=name)
@@ -60,15 +67,25 @@ class MicroPythonFile(pytest.File):
                 pytest.skip("no micropython on this machine: set CISTERN_MICROPYTHON")
             names = [n for n in self.names if n not in self.excused]
             done = subprocess.run(
-                [*command, "-X", "heapsize=8M", str(HERE / "mpy_runner.py"), str(self.path), *names],
-                capture_output=True, text=True, timeout=MPY_TIMEOUT_S, check=False,
+                [
+                    *command,
+                    "-X",
+                    "heapsize=8M",
+                    str(HERE / "mpy_runner.py"),
+                    str(self.path),
+                    *names,
+                ],
+                capture_output=True,
+                text=True,
+                timeout=MPY_TIMEOUT_S,
+                check=False,
                 env={**os.environ, "MICROPYPATH": f".frozen:{LIB}:{HERE}"},
             )
             self.results = {}
             for line in done.stdout.splitlines():
-                if line.startswith('{"test"') or line.startswith('{"'):
+                if line.startswith("{"):  # in MicroPython's order of keys
                     row = json.loads(line)
-                    self.results[row.get("test")] = row
+                    self.results[row["test"]] = row
             self.tail = f"exit {done.returncode}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
         return self.results
 
@@ -86,12 +103,12 @@ class MicroPythonItem(pytest.Item):
             pytest.skip(f"CPython only: {reason}")
         row = self.parent.run_all().get(self.test)
         if row is None:
-            raise MicroPythonFailure(f"no result from MicroPython\n{self.parent.tail}")
+            raise MicroPythonTestError(f"no result from MicroPython\n{self.parent.tail}")
         if row["outcome"] != "passed":
-            raise MicroPythonFailure(row["text"])
+            raise MicroPythonTestError(row["text"])
 
     def repr_failure(self, excinfo):
-        if isinstance(excinfo.value, MicroPythonFailure):
+        if isinstance(excinfo.value, MicroPythonTestError):
             return str(excinfo.value)
         return super().repr_failure(excinfo)
 
@@ -99,5 +116,5 @@ class MicroPythonItem(pytest.Item):
         return self.path, None, self.name
 
 
-class MicroPythonFailure(Exception):
+class MicroPythonTestError(Exception):
     """What the test printed under MicroPython."""

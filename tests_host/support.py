@@ -1,21 +1,20 @@
-"""Paths and commands that tests share."""
+"""What tests share: paths, commands, and waiting for a condition."""
 
-import os
-import shutil
-import sys
-from pathlib import Path
+import time
 
-ROOT = Path(__file__).resolve().parent.parent
-LIB = ROOT / "lib"
+from cistern_tools.paths import EXAMPLES, LIB, ROOT
+from cistern_tools.paths import micropython as micropython_command
+
+__all__ = ("EXAMPLES", "LIB", "ROOT", "eventually", "micropython_command")
 
 
-def micropython_command():
-    """The command of the MicroPython to test with, as a list, or None where there is none."""
-    chosen = os.environ.get("CISTERN_MICROPYTHON")
-    if chosen:
-        return [chosen]
-    beside = Path(sys.executable).with_name("micropython")
-    if beside.exists():
-        return [str(beside)]
-    found = shutil.which("micropython")
-    return [found] if found else None
+def eventually(condition, timeout_s=20.0, every_s=0.02):
+    """Poll until condition() is truthy and return that; fail with the last value at the deadline.
+    """
+    deadline = time.monotonic() + timeout_s
+    while True:
+        value = condition()
+        if value:
+            return value
+        assert time.monotonic() < deadline, f"not within {timeout_s} s; last: {value!r}"
+        time.sleep(every_s)

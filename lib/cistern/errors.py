@@ -12,7 +12,8 @@ class StoreError(CisternError):
 class LinkError(CisternError):
     """A request did not succeed.
 
-    layer: the lowest layer that failed: dns, connect, tls, http2, call (deadline, cancelled) or grpc.
+    layer: the lowest layer that failed: dns, connect, tls, http2, call (deadline, cancelled) or
+    grpc.
     retry: trying the same request again later can help.
     maybe_seen: the server may have acted on the request although no answer arrived.
     """
@@ -27,7 +28,7 @@ class LinkError(CisternError):
 class GrpcError(LinkError):
     """The server answered with a gRPC status other than OK (doc/statuscodes.md of gRPC)."""
 
-    def __init__(self, status, message, retry=True):
-        super().__init__("grpc", message, retry, False)
+    def __init__(self, status, message, retry=True, maybe_seen=False):
+        super().__init__("grpc", message, retry, maybe_seen)
         self.status = status
         self.message = message

@@ -1,0 +1,49 @@
+"""The simulated board's main program: what main.py is on a chip. Started by `cistern sim`."""
+
+import asyncio
+import json
+import sys
+
+from cistern.app import App
+from cistern.errors import CisternError
+
+if sys.implementation.name == "micropython":
+    from cistern.port.unix import Port
+else:
+    from cistern.port.host import Port
+
+
+def read(path, mode="r"):
+    """The contents of a file."""
+    with open(path, mode) as f:
+        return f.read()
+
+
+def main(settings):
+    """Run the board until its time is over or Ctrl-C; the exit status."""
+    flash = settings["flash"]
+    try:
+        port = Port(flash, settings["flash_size"], flash, settings["log_level"])
+        app = App(port)
+        if not app.load(settings["machine"], read(settings["machine"])):
+            return 2
+        cloud = settings.get("cloud")
+        if cloud:
+            ca = read(cloud["ca"], "rb") if cloud["ca"] else None
+            secret = read(cloud["secret_file"]).strip()
+            app.connect_to(cloud["url"], ca, cloud["server_name"], cloud["part_id"], secret)
+    except (CisternError, ValueError, OSError) as e:
+        print("cistern sim: %s" % e, file=sys.stderr)
+        return 2
+    report = (lambda status: print(json.dumps(status))) if settings["json"] else None
+    try:
+        asyncio.run(app.run(settings["seconds"], report))
+    except KeyboardInterrupt:
+        # The interrupt ended the loop wherever it was; what is left to do runs in a loop of its
+        # own.
+        asyncio.new_event_loop()
+        asyncio.run(app.finish(report))
+    return 0
+
+
+sys.exit(main(json.loads(sys.argv[1])))

@@ -1,0 +1,112 @@
+"""What both ports on a PC share: a board whose flash is a file and whose pins make plausible
+values.
+"""
+
+import os
+import sys
+import time
+
+from cistern.port.nor import NorFile
+
+_TICKS = (1 << 30) - 1
+_HALF = 1 << 29
+_LEVELS = ("debug", "info", "warning", "error")
+
+
+def ticks_diff(a, b):
+    """a - b in microseconds for two ticks less than 2**29 µs (9 minutes) apart."""
+    return ((a - b + _HALF) & _TICKS) - _HALF
+
+
+class SimulatedADC:
+    """An analog input near 0.75 V of 3.3 V (a TMP36 at 25 °C), moving by some hundred counts."""
+
+    def __init__(self, pin, ticks_us):
+        self._offset = 14700 + 37 * pin
+        self._ticks_us = ticks_us
+
+    def read_u16(self):
+        """The value, 0..65535."""
+        phase = (self._ticks_us() >> 14) & 1023
+        return self._offset + (phase if phase < 512 else 1023 - phase)
+
+
+class SimulatedPin:
+    """A digital input that changes about once a second."""
+
+    def __init__(self, pin, ticks_us):
+        self._pin = pin
+        self._ticks_us = ticks_us
+
+    def value(self):
+        """0 or 1."""
+        return ((self._ticks_us() >> 20) + self._pin) & 1
+
+
+class PcPort:
+    """The port's face (docs/DESIGN.md) but for what the two runtimes do differently.
+
+    flash_path: the file that is the flash chip; state_path: where the board keeps its last good
+    configuration; level: the least of debug, info, warning, error that is logged.
+    """
+
+    alpn = False
+    ticks_diff = staticmethod(ticks_diff)
+
+    def __init__(self, flash_path, flash_size, state_path, level="info"):
+        self.flash = NorFile(flash_path, flash_size)
+        self.state_path = state_path
+        self._level = _LEVELS.index(level)
+        self._start = self._monotonic_us()
+
+    def ticks_us(self):
+        """Microseconds, wrapping at 2**30."""
+        return self._monotonic_us() & _TICKS
+
+    def uptime_us(self):
+        """Microseconds since this boot."""
+        return self._monotonic_us() - self._start
+
+    def utc_us(self):
+        """Microseconds since 1970, or None when the clock was never set."""
+        return time.time_ns() // 1000
+
+    def set_clock(self, utc_us):
+        """A PC keeps its own time."""
+
+    def urandom(self, n):
+        """n random bytes."""
+        return os.urandom(n)
+
+    def log(self, level, text):
+        """One line on stderr."""
+        if _LEVELS.index(level) >= self._level:
+            print("%10.3f %-7s %s" % (self.uptime_us() / 1e6, level, text), file=sys.stderr)
+
+    def adc(self, pin):
+        """The analog input on a GPIO number."""
+        return SimulatedADC(pin, self.ticks_us)
+
+    def pin(self, pin):
+        """The digital input on a GPIO number."""
+        return SimulatedPin(pin, self.ticks_us)
+
+    def wifi_rssi(self):
+        """Signal strength in dBm."""
+        return -55 - ((self.ticks_us() >> 21) & 7)
+
+    def load_state(self, name):
+        """What save_state kept under `name`, as text, or None."""
+        try:
+            with open(self.state_path + "." + name) as f:
+                return f.read()
+        except OSError:
+            return None
+
+    def save_state(self, name, text):
+        """Keep `text` under `name`: a power cut leaves the old or the new text, whole."""
+        path = self.state_path + "." + name
+        with open(path + ".new", "w") as f:
+            f.write(text)
+            f.flush()
+        os.rename(path + ".new", path)

@@ -1,0 +1,120 @@
+"""Collectors: what a late, missed or failing read leaves behind."""
+
+from cistern.capture.collector import Collector
+
+
+class FakePort:
+    """A port whose clock is set by hand."""
+
+    def __init__(self):
+        self.now = 0
+        self.lines = []
+
+    def ticks_us(self):
+        return self.now & 0x3FFFFFFF
+
+    def uptime_us(self):
+        return self.now
+
+    def ticks_diff(self, a, b):
+        return ((a - b + (1 << 29)) & 0x3FFFFFFF) - (1 << 29)
+
+    def log(self, level, text):
+        self.lines.append((level, text))
+
+
+class Ring:
+    """Remembers what was put."""
+
+    def __init__(self):
+        self.put_at = []
+        self.overwritten = 0
+
+    def put(self, requested, latency_us, values):
+        self.put_at.append((requested, latency_us, tuple(values)))
+
+    def put_payload(self, requested, latency_us, payload):
+        self.put_at.append((requested, latency_us, payload))
+
+
+class Source:
+    """A source that takes `takes` µs and raises on demand."""
+
+    fields = ((("value",), "u16"),)
+
+    def __init__(self, port, takes=20):
+        self.port = port
+        self.takes = takes
+        self.raises = None
+
+    def read_into(self, values):
+        self.port.now += self.takes
+        if self.raises:
+            raise self.raises
+        values[0] = 7
+
+
+def _collector(hz=100, takes=20):
+    port = FakePort()
+    source = Source(port, takes)
+    ring = Ring()
+    return Collector("c", source, ring, hz, port), port, source, ring
+
+
+def test_a_reading_keeps_the_times_before_and_after_the_read():
+    c, port, _, ring = _collector()
+    port.now = 10003
+    c.serve()
+    assert ring.put_at == [(10003, 20, (7,))]
+    assert (c.captured, c.late, c.missed) == (1, 0, 0)
+    assert c.tick == 20000
+
+
+def test_nothing_is_read_before_its_time():
+    c, port, _, ring = _collector()
+    port.now = 9999
+    c.serve()
+    assert ring.put_at == [] and c.captured == 0
+
+
+def test_a_reading_over_half_a_period_late_is_taken_and_counted_late():
+    c, port, _, ring = _collector()
+    port.now = 15001
+    c.serve()
+    assert len(ring.put_at) == 1 and ring.put_at[0][0] == 15001
+    assert (c.captured, c.late, c.missed) == (1, 1, 0)
+
+
+def test_deadlines_slept_through_are_missed_not_made_up_for():
+    c, port, _, ring = _collector()
+    port.now = 55000
+    c.serve()
+    assert len(ring.put_at) == 1
+    assert (c.captured, c.missed) == (1, 4)
+    assert c.losses[0].count == 4
+    assert (c.losses[0].first, c.losses[0].last) == (10000, 40000)
+    assert c.tick == 60000
+
+
+def test_a_source_that_raises_is_counted_logged_once_and_tried_again():
+    c, port, source, ring = _collector()
+    source.raises = OSError(110, "no answer from 0x68")
+    for _ in range(5):
+        port.now += 10000
+        c.serve()
+    assert (c.captured, c.missed) == (0, 5)
+    assert c.losses[1].reason == "source_error" and c.losses[1].count == 5
+    assert len(port.lines) == 1 and "0x68" in port.lines[0][1]
+    source.raises = None
+    port.now += 10000
+    c.serve()
+    assert c.captured == 1 and len(ring.put_at) == 1
+
+
+def test_what_the_ring_overwrote_is_counted_dropped():
+    c, _, _, ring = _collector()
+    ring.overwritten = 3
+    c.note_overwritten(5)
+    c.note_overwritten(6)
+    assert c.dropped == 3 and ring.overwritten == 0
+    assert c.losses[2].reason == "ring_full" and c.losses[2].count == 3
