@@ -1,0 +1,349 @@
+"""Viam's services, as far as devices and uploading programs need them."""
+
+import asyncio
+import contextlib
+import functools
+import logging
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import DecodeError
+from grpclib.const import Status
+from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
+from viam.gen.app.datasync.v1.data_sync_grpc import UnimplementedDataSyncServiceBase
+from viam.gen.app.datasync.v1.data_sync_pb2 import DataCaptureUploadResponse
+from viam.gen.app.v1.robot_grpc import UnimplementedRobotServiceBase
+from viam.gen.app.v1.robot_pb2 import (
+    CertificateResponse,
+    ConfigResponse,
+    LogResponse,
+    NeedsRestartResponse,
+)
+from viam.gen.proto.rpc.v1.auth_grpc import AuthServiceBase
+from viam.gen.proto.rpc.v1.auth_pb2 import AuthenticateResponse
+
+from . import accounts, machines, payload, uploads
+
+AUTHENTICATE = "/proto.rpc.v1.AuthService/Authenticate"
+# Methods with large requests; all others take transport.SMALL_MESSAGE.
+LARGE = (
+    "/viam.app.datasync.v1.DataSyncService/DataCaptureUpload",
+    "/viam.app.v1.RobotService/Log",
+)
+MAX_LOG_ENTRIES = 1000  # of one request, as in Viam's cloud
+RESTART_CHECK = Duration(seconds=10)  # nothing here asks for a restart yet
+BEARER = "Bearer "
+
+log = logging.getLogger(__name__)
+_caller = ContextVar("caller")
+
+
+class Gate:
+    """Listens to RecvRequest: no request gets further without a method and a valid token."""
+
+    def __init__(self, known_accounts, methods):
+        self._accounts = known_accounts
+        self._methods = methods
+
+    async def __call__(self, event):
+        """Checks a request before its body is read; sets the caller for the service."""
+        name = event.method_name
+        if name not in self._methods:
+            event.method_func = _answered(
+                _refusing(Status.UNIMPLEMENTED, f"the receiver does not have {name[:100]}")
+            )
+            return
+        header = event.metadata.get("authorization")
+        try:
+            if name == AUTHENTICATE:
+                if header is not None:
+                    raise GRPCError(
+                        Status.INVALID_ARGUMENT,
+                        "already authenticated; cannot re-authenticate: "
+                        "send no authorization header",
+                    )
+            else:
+                _caller.set(self._check(header))
+                event.peer.trust()
+        except Exception as e:
+            error = e if isinstance(e, GRPCError) else _status(e)
+            event.method_func = _answered(_refusing(error.status, error.message))
+        else:
+            event.method_func = _answered(event.method_func)
+
+    def _check(self, header):
+        if header is None:
+            raise GRPCError(
+                Status.UNAUTHENTICATED,
+                f"authentication required: call {AUTHENTICATE} and send its access_token as "
+                f"'authorization: {BEARER}<access_token>'",
+            )
+        if not header.startswith(BEARER):
+            raise GRPCError(
+                Status.UNAUTHENTICATED, f"expected authorization header with prefix: {BEARER}"
+            )
+        try:
+            return self._accounts.caller(header[len(BEARER) :])
+        except accounts.TokenError as e:
+            raise GRPCError(Status.UNAUTHENTICATED, str(e)) from e
+
+
+def _refusing(status, message):
+    async def refuse(_stream):
+        raise GRPCError(status, message)
+
+    return refuse
+
+
+def _answered(method):
+    """Wraps a method so that whatever it raises becomes a status and a sentence.
+
+    An error is sent as headers and trailers, not as trailers only: micro-rdk looks for errors
+    after the headers, and would take a refused upload for a stored one.
+    """
+
+    @functools.wraps(method)
+    async def answer(stream):
+        try:
+            await method(stream)
+        except (asyncio.CancelledError, StreamTerminatedError):
+            raise
+        except Exception as e:
+            error = e if isinstance(e, GRPCError) else _status(e)
+            with contextlib.suppress(ProtocolError):  # they were sent already
+                await stream.send_initial_metadata()
+            raise error from None
+
+    return answer
+
+
+def _status(error):
+    if isinstance(error, DecodeError):
+        return GRPCError(Status.INTERNAL, f"the message cannot be decoded: {error}")
+    if isinstance(error, NotImplementedError):  # grpclib, for the compressed flag
+        return GRPCError(
+            Status.UNIMPLEMENTED, "the message is compressed: send it as it is (no grpc-encoding)"
+        )
+    if isinstance(error, sqlite3.Error):
+        log.error("the database refused: %s (%s)", error, getattr(error, "sqlite_errorname", ""))
+        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+            return GRPCError(
+                Status.RESOURCE_EXHAUSTED,
+                "the receiver's disk is full, nothing was stored: keep the data, try again later",
+            )
+        return GRPCError(
+            Status.UNAVAILABLE,
+            f"the receiver's database refused, nothing was stored ({error}): try again later",
+        )
+    log.exception("a request failed")
+    return GRPCError(Status.INTERNAL, "the receiver has a defect: its log says more")
+
+
+async def _request(stream):
+    message = await stream.recv_message()
+    if message is None:
+        raise GRPCError(Status.INTERNAL, "the request has no message")
+    return message
+
+
+def _acting_for(part):
+    """Returns the caller if it may act for `part`, raises GRPCError if not."""
+    caller = _caller.get()
+    if not caller.may_act_for(part):
+        raise GRPCError(
+            Status.PERMISSION_DENIED,
+            f"{caller.entity} may not act for part {part[:128]!r}: "
+            "use that part's own id and secret",
+        )
+    return caller
+
+
+class Auth(AuthServiceBase):
+    """proto.rpc.v1.AuthService."""
+
+    def __init__(self, known_accounts):
+        self._accounts = known_accounts
+
+    async def Authenticate(self, stream):  # noqa: N802 - the service's own name
+        """Gives a token for a part's secret or an API key; errors and texts as in goutils."""
+        request = await _request(stream)
+        kind = request.credentials.type
+        if not request.HasField("credentials"):
+            raise GRPCError(Status.INVALID_ARGUMENT, "credentials required")
+        if kind not in (accounts.ROBOT_SECRET, accounts.API_KEY):
+            raise GRPCError(
+                Status.UNIMPLEMENTED,
+                f"direct authentication not supported for {kind[:40]!r}: "
+                f"use {accounts.ROBOT_SECRET!r} or {accounts.API_KEY!r}",
+            )
+        if not request.entity:
+            raise GRPCError(
+                Status.INVALID_ARGUMENT, "entity is missing: it is the part id or the key id"
+            )
+        try:
+            token = await self._accounts.login(kind, request.entity, request.credentials.payload)
+        except accounts.TooManyLoginsError:
+            raise GRPCError(
+                Status.UNAVAILABLE, "too many logins at once: try again later"
+            ) from None
+        if token is None:
+            log.warning("%s %r: login refused", kind, request.entity[:128])
+            what = "part id or secret" if kind == accounts.ROBOT_SECRET else "key id or key"
+            raise GRPCError(
+                Status.PERMISSION_DENIED,
+                f"failed to authenticate: wrong {what}; compare it with the receiver's "
+                f"(cistern {'part' if kind == accounts.ROBOT_SECRET else 'apikey'} list)",
+            )
+        stream.peer.trust()
+        await stream.send_message(AuthenticateResponse(access_token=token))
+
+
+class Robot(UnimplementedRobotServiceBase):
+    """viam.app.v1.RobotService."""
+
+    def __init__(self, known_accounts, known_machines, store, certificate):
+        self._accounts = known_accounts
+        self._machines = known_machines
+        self._store = store
+        self._certificate = certificate
+
+    def _own(self, part):
+        _acting_for(part)
+        if not self._accounts.knows_part(part):
+            raise GRPCError(
+                Status.NOT_FOUND, f"part {part[:128]!r} is unknown here; add it: cistern part add"
+            )
+        return part
+
+    async def Config(self, stream):  # noqa: N802 - the service's own name
+        """Sends a part its machine configuration."""
+        part = self._own((await _request(stream)).id)
+        try:
+            config = self._machines.config(part)
+        except machines.NoMachineError as e:
+            raise GRPCError(Status.NOT_FOUND, str(e)) from e
+        except machines.BrokenMachineError as e:
+            log.warning("%s; part %s has no configuration", e, part)
+            raise GRPCError(Status.FAILED_PRECONDITION, str(e)) from e
+        await stream.send_message(ConfigResponse(config=config))
+
+    async def Certificate(self, stream):  # noqa: N802 - the service's own name
+        """Sends a part a certificate for its own server."""
+        part = self._own((await _request(stream)).id)
+        if self._certificate is None:
+            raise GRPCError(
+                Status.FAILED_PRECONDITION,
+                "a private key is not sent over plaintext: start the receiver with TLS",
+            )
+        certificate, key = await asyncio.to_thread(self._certificate, part)
+        await stream.send_message(
+            CertificateResponse(id=part, tls_certificate=certificate, tls_private_key=key)
+        )
+
+    async def Log(self, stream):  # noqa: N802 - the service's own name
+        """Stores a part's log lines."""
+        request = await _request(stream)
+        part = self._own(request.id)
+        if len(request.logs) > MAX_LOG_ENTRIES:
+            raise GRPCError(
+                Status.INVALID_ARGUMENT,
+                f"{len(request.logs)} log entries at once, at most {MAX_LOG_ENTRIES} are possible",
+            )
+        rows = [_log_row(part, i, entry) for i, entry in enumerate(request.logs)]
+        if rows:
+            await self._store(lambda store: store.add_logs(rows))
+        await stream.send_message(LogResponse())
+
+    async def NeedsRestart(self, stream):  # noqa: N802 - the service's own name
+        """Tells a part that it need not restart."""
+        part = self._own((await _request(stream)).id)
+        await stream.send_message(
+            NeedsRestartResponse(id=part, must_restart=False, restart_check_interval=RESTART_CHECK)
+        )
+
+
+def _log_row(part, i, entry):
+    try:
+        time_ns = payload.timestamp_ns(entry.time)
+    except ValueError as e:
+        raise GRPCError(Status.INVALID_ARGUMENT, f"logs[{i}].time is impossible: {e}") from e
+    fields = "[" + ",".join(map(payload.struct_text, entry.fields)) + "]" if entry.fields else None
+    caller = payload.struct_text(entry.caller) if entry.HasField("caller") else None
+    return (
+        part,
+        time_ns,
+        entry.host,
+        entry.level,
+        entry.logger_name,
+        entry.message,
+        caller,
+        entry.stack or None,
+        fields,
+    )
+
+
+class DataSync(UnimplementedDataSyncServiceBase):
+    """viam.app.datasync.v1.DataSyncService."""
+
+    def __init__(self, known_accounts, store):
+        self._accounts = known_accounts
+        self._store = store
+
+    async def DataCaptureUpload(self, stream):  # noqa: N802 - the service's own name
+        """Stores readings, and answers when they are on the disk."""
+        request = await _request(stream)
+        part = request.metadata.part_id
+        if not part:
+            raise GRPCError(Status.INVALID_ARGUMENT, "metadata.part_id is missing")
+        caller = _acting_for(part)
+        if not self._accounts.knows_part(part):
+            raise GRPCError(
+                Status.NOT_FOUND, f"part {part[:128]!r} is unknown here; add it: cistern part add"
+            )
+        try:
+            # Not in the store's thread: others' uploads need not wait while this one is read.
+            new = await asyncio.to_thread(uploads.read_upload, caller.entity, request)
+            stored = await self._store(lambda store: store.add_upload(new))
+        except uploads.UploadError as e:
+            raise GRPCError(Status.INVALID_ARGUMENT, str(e)) from e
+        except uploads.UnsupportedUploadError as e:
+            raise GRPCError(Status.UNIMPLEMENTED, str(e)) from e
+        await stream.send_message(
+            DataCaptureUploadResponse(file_id=f"cistern-upload-{stored.upload}")
+        )
+
+    async def FileUpload(self, stream):  # noqa: N802 - the service's own name
+        """Refuses: files are not stored yet."""
+        raise GRPCError(
+            Status.UNIMPLEMENTED,
+            "this receiver does not store files: remove additional_sync_paths, "
+            "or sync them elsewhere",
+        )
+
+    async def StreamingDataCaptureUpload(self, stream):  # noqa: N802 - the service's own name
+        """Refuses: images and other binary data are not stored yet."""
+        raise GRPCError(
+            Status.UNIMPLEMENTED,
+            "this receiver does not store binary data: capture readings, or sync images elsewhere",
+        )
+
+
+class Writer:
+    """Runs functions of the Store one after another in a thread of its own."""
+
+    def __init__(self, store):
+        self._thread = ThreadPoolExecutor(1, "store")
+        self._store = store
+
+    async def __call__(self, function):
+        """Returns function(store); what was begun is finished even if the caller is cancelled."""
+        return await asyncio.get_running_loop().run_in_executor(
+            self._thread, function, self._store
+        )
+
+    def close(self):
+        """Waits for what is running, then closes the store."""
+        self._thread.shutdown()
+        self._store.close()
