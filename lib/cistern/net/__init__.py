@@ -1,0 +1,4 @@
+"""HTTP/2 and gRPC as state machines fed with bytes; `channel` drives them over a byte stream.
+
+hpack (RFC 7541), h2 (RFC 9113) and grpc know no sockets, no time and no asyncio.
+"""

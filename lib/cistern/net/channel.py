@@ -1,0 +1,427 @@
+"""gRPC calls over a connection that is made when it is needed, and kept.
+
+    channel = Channel(connect, "cloud.example:443")
+    reply = await channel.unary("/package.Service/Method", message)
+"""
+
+import asyncio
+from struct import pack
+
+from cistern.errors import LinkError
+from cistern.net import h2
+from cistern.net.grpc import Answer, error, request
+
+try:
+    from micropython import const
+except ImportError:
+
+    def const(x):
+        return x
+
+
+# What one write carries: a whole frame fits one TLS record of 4 KB, what ESP32's mbedTLS sends.
+_TX_SIZE = const(4096)
+_FRAME_HEADER = const(9)
+_PREFIX = const(5)  # of a gRPC message
+# How long the end of a connection may take: GOAWAY has to leave, and what is still coming has to
+# be read, or TCP would answer it with a reset that overtakes our GOAWAY.
+_CLOSE_S = const(1)
+_REFUSED_STREAM = const(7)
+_ENHANCE_YOUR_CALM = const(11)
+_INTERNAL = const(13)
+
+
+class Reply:
+    """A successful answer: message (bytearray), headers and trailers (dicts of str)."""
+
+    def __init__(self, message, headers, trailers):
+        self.message = message
+        self.headers = headers
+        self.trailers = trailers
+
+
+class Call(Answer):
+    """One call. seen: the server may have acted on what was written."""
+
+    def __init__(self, limit):
+        super().__init__(limit)
+        self.link = self.stream = self.timer = None
+        self.seen = False
+        self.event = asyncio.Event()  # something changed
+        self._owed = 0
+
+    def fail(self, layer, text, retry=True, seen=True):
+        """End the call with an error, unless it has ended."""
+        if not self.error and not self.done:
+            self.error = LinkError(layer, text, retry, seen and self.seen)
+        self.event.set()
+
+    def on_data(self, chunk):
+        """As Answer's; gives the window back, for queued messages only when they are taken."""
+        super().on_data(chunk)
+        self._owed += len(chunk)
+        self._pay()
+
+    def _pay(self):
+        if not self.messages:
+            self.link.conn.consumed(self.stream, self._owed)
+            self._owed = 0
+
+    async def receive(self):
+        """The next message, or None at the end with status OK; raises LinkError or GrpcError."""
+        while True:
+            if self.messages:
+                message = self.messages.pop(0)
+                self._pay()
+                self.link.kick()
+                return message
+            if self.error:
+                raise self.error
+            if self.done:
+                return None
+            self.event.clear()
+            await self.event.wait()
+
+    async def send(self, message, size=None, end=False):
+        """Send one message: bytes-like, or with size= an iterable of bytes-like pieces.
+
+        end: it is the last one, which saves a frame.
+        """
+        if size is None:
+            size = len(message)
+            message = (message,)
+        await self.link.send(self, _framed(message, size), _PREFIX + size, end)
+
+    async def end(self):
+        """No more messages (half-close)."""
+        await self.link.send(self, None, 0, True)
+
+    async def expire(self, ms):
+        """The deadline, where the caller does not wait for the whole call."""
+        await asyncio.sleep(ms / 1000)
+        self.timer = None
+        self.fail("call", f"no end within {ms} ms")
+        self.release()
+
+    def release(self):
+        """The caller is done with the call; one that still runs is cancelled."""
+        if self.timer:
+            self.timer.cancel()
+        self.fail("call", "cancelled", False)
+        if self.stream:
+            self.link.conn.reset(self.stream)
+            self.link.freed.set()
+            self.link.kick()
+
+
+def _framed(pieces, size):
+    """The pieces of a message behind its prefix: not compressed, length."""
+    yield pack(">BI", 0, size)
+    yield from pieces
+
+
+class Link:
+    """One connection: a byte stream, the state of HTTP/2, a task that reads, one that pings."""
+
+    def __init__(self, stream, channel):
+        self.conn = h2.Connection(channel.window, table=channel.table)
+        self.freed = asyncio.Event()  # a stream ended, or the peer allows more
+        self.error = None
+        self._stream = stream
+        self._channel = channel
+        self._lock = asyncio.Lock()  # of writing and of _tx
+        self._tx = bytearray(_TX_SIZE)
+        self._flusher = None
+        self._heard = False
+        self.reader = asyncio.create_task(self._read())
+        self._pinger = asyncio.create_task(self._keep_alive())
+
+    def usable(self):
+        """New calls may start here."""
+        return not self.error and not self.conn.closing
+
+    def fail(self, layer, text, retry=True, close=True):
+        """The connection is over: every call on it ends with this error."""
+        if not self.error:
+            self.error = LinkError(layer, text, retry)
+            for st in list(self.conn.streams.values()):
+                st.owner.fail(layer, text, retry, layer != "tls")
+            self.freed.set()
+            if self._pinger is not asyncio.current_task():
+                self._pinger.cancel()
+        if close:
+            self._stream.close()  # which also ends what waits on it
+
+    def _broke(self, e):
+        self.fail(getattr(e, "layer", "connect"), str(e) or repr(e), getattr(e, "retry", True))
+
+    async def _read(self):
+        stream = self._stream
+        conn = self.conn
+        buf = bytearray(self._channel.rx_size)
+        view = memoryview(buf)
+        try:
+            while True:
+                n = await stream.readinto(buf)
+                if not n:
+                    break
+                self._heard = True
+                for event in conn.receive(view[:n]):
+                    self._on(event)
+                if conn.error:
+                    code = _error_name(conn.error.code)
+                    self.fail("http2", f"the server broke HTTP/2: {code}", close=False)
+                    await asyncio.wait_for(self._linger(buf), _CLOSE_S)
+                self.kick()
+            if not conn.ready and not stream.alpn and self._channel.scheme == "https":
+                from cistern.net.why import NO_ALPN
+
+                self.fail("tls", NO_ALPN, False)
+            self.fail("connect", "the server closed the connection")
+        except Exception as e:
+            self._broke(e)
+
+    async def _linger(self, buf):
+        async with self._lock:
+            await self._stream.write(self.conn.take())
+        while await self._stream.readinto(buf):
+            pass
+
+    def _on(self, event):
+        """Pass an event of HTTP/2 on to its call."""
+        kind = event[0]
+        st = event[1]
+        if not st:
+            if kind == h2.GOAWAY and event[3] == _ENHANCE_YOUR_CALM:
+                self._channel.keepalive_ms *= 2  # too many PINGs, gRPC's proposal A8
+            for st in self.conn.streams.values():  # their windows may have changed
+                st.owner.event.set()
+            self.freed.set()
+            return
+        call = st.owner
+        if kind == h2.HEADERS:
+            call.on_headers(event[2])
+        elif kind == h2.DATA:
+            call.on_data(event[2])
+        elif kind == h2.END:
+            call.on_end()
+        elif kind == h2.RESET:
+            code = event[2]
+            # A refused call was not processed, RFC 9113, section 8.7.
+            call.fail(
+                "http2",
+                f"the {'server' if event[3] else 'client'} reset the call: {_error_name(code)}",
+                seen=code != _REFUSED_STREAM,
+            )
+        call.event.set()
+
+    async def _keep_alive(self):
+        """PING a connection on which nothing came for keepalive_ms; it must answer in answer_ms."""
+        channel = self._channel
+        quiet = 0
+        while channel.keepalive_ms:
+            self._heard = False
+            await asyncio.sleep(channel.keepalive_ms / 4000)
+            self.conn.calm()
+            quiet = 0 if self._heard else quiet + 1
+            if quiet >= 4:
+                self.conn.ping()
+                self.kick()
+                await asyncio.sleep(channel.answer_ms / 1000)
+                if not self._heard:
+                    self.fail("http2", f"no answer to a PING within {channel.answer_ms} ms")
+                    return
+
+    def kick(self):
+        """Have what HTTP/2 wants to say written; whoever writes now takes it along."""
+        if not self.error and not self._lock.locked() and (self.conn.pending() or self._drained()):
+            self._flusher = asyncio.create_task(self.flush())
+
+    def _drained(self):
+        return self.conn.closing and not self.conn.streams
+
+    async def flush(self):
+        """Write all that HTTP/2 has to say."""
+        async with self._lock:
+            while self.conn.pending() and not self.error:
+                await self._put(self.conn.take())
+        if self._drained() and not self.error:
+            self.fail("connect", "the connection was ended")
+
+    async def _put(self, data):
+        """Write to the byte stream; when that fails, the calls know by fail()."""
+        try:
+            await self._stream.write(data)
+        except Exception as e:
+            self._broke(e)
+        except BaseException:  # cancelled: half a frame may be out, so the link is over
+            self.fail("connect", "a write was given up")
+            raise
+
+    async def send(self, call, pieces, left, end):
+        """Send `left` bytes of DATA from an iterator of pieces, as the windows allow."""
+        conn = self.conn
+        tx = memoryview(self._tx)
+        piece = b""
+        while not call.error and not call.done:  # done: an early answer, the rest is not wanted
+            async with self._lock:
+                if conn.pending() > _TX_SIZE // 2:
+                    await self._put(conn.take())
+                at = conn.pending()  # goes first, in the same write
+                body = at + _FRAME_HEADER
+                n = min(conn.sendable(call.stream), left, _TX_SIZE - body)
+                stop = body + n
+                while body < stop:
+                    while not piece:
+                        piece = memoryview(next(pieces, b"")) or _short()
+                    k = min(len(piece), stop - body)
+                    tx[body : body + k] = piece[:k]
+                    piece = piece[k:]
+                    body += k
+                left -= n
+                tx[:at] = conn.take()
+                if n or not left:
+                    call.seen = call.seen or not left
+                    conn.data_header(self._tx, at, call.stream, n, end and not left)
+                    at = stop
+                if at:
+                    await self._put(tx[:at])
+            if not left:
+                break
+            if not n:
+                call.event.clear()
+                await call.event.wait()
+        self.kick()
+        if call.error:
+            raise call.error
+
+
+def _short():
+    raise ValueError("the pieces of a message are shorter than its size")
+
+
+def _error_name(code):
+    from cistern.net.why import error_name
+
+    return error_name(code)
+
+
+class Channel:
+    """Makes calls to one server.
+
+    connect: async callable that returns a byte stream (readinto, write, close, alpn).
+    authority: the server's name, with its port when that is not the scheme's.
+    scheme: "https" when the byte stream is TLS, else "http".
+    keepalive_ms, answer_ms: PING after that long (up to a quarter more) without a byte from the
+        server, and how long it may take to answer; keepalive_ms=0 sends none.
+    window: bytes of answers that the server may send ahead, a call. With max_message, the largest
+        message that is taken, it bounds the memory of a call.
+    rx_size: what one read takes; larger frames are handled in pieces.
+    table: bytes of memory for header fields that the server repeats (HPACK).
+    """
+
+    def __init__(
+        self,
+        connect,
+        authority,
+        scheme="https",
+        keepalive_ms=60000,
+        answer_ms=10000,
+        window=4096,
+        max_message=65536,
+        rx_size=512,
+        table=0,
+    ):
+        self.authority = authority
+        self.scheme = scheme
+        self.keepalive_ms = keepalive_ms
+        self.answer_ms = answer_ms
+        self.window = window
+        self.max_message = max_message
+        self.rx_size = rx_size
+        self.table = table
+        self._connect = connect
+        self._lock = asyncio.Lock()
+        self._link = None
+        self._closed = False
+
+    def connected(self):
+        """Whether there is a connection on which calls can start."""
+        return bool(self._link and self._link.usable())
+
+    async def _open(self, call, path, metadata, timeout_ms):
+        """Give a call its stream; its header block waits to be written."""
+        fields = request(path, self.authority, self.scheme, metadata, timeout_ms)
+        async with self._lock:
+            while True:
+                if self._closed:
+                    raise LinkError("call", "the channel is closed", False)
+                if not self.connected():
+                    self._link = None  # also when connecting fails
+                    self._link = Link(await self._connect(), self)
+                link = self._link
+                if len(link.conn.streams) < link.conn.max_streams:
+                    break
+                link.freed.clear()
+                await link.freed.wait()
+            call.link = link
+            call.stream = link.conn.open(fields, False, call)
+
+    async def unary(self, path, message, metadata=(), timeout_ms=20000, size=None):
+        """Make one call; returns a Reply, raises LinkError or GrpcError.
+
+        message: bytes-like, or with size= an iterable of bytes-like pieces of that many bytes.
+        timeout_ms: for everything, connecting included; also sent to the server.
+        A call that the server surely did not take is tried once more, if its message is bytes.
+        """
+        call = Call(self.max_message)
+        try:
+            return await asyncio.wait_for(
+                self._unary(call, path, message, metadata, timeout_ms, size), timeout_ms / 1000
+            )
+        except asyncio.TimeoutError:
+            raise LinkError("call", f"no answer within {timeout_ms} ms", True, call.seen) from None
+
+    async def _unary(self, call, path, message, metadata, timeout_ms, size):
+        again = size is None
+        while True:
+            await self._open(call, path, metadata, timeout_ms)
+            try:
+                await call.send(message, size, True)
+                body = await call.receive()
+                if body is None or await call.receive() is not None:
+                    raise error(_INTERNAL, "not one message in the answer to a unary call")
+                return Reply(body, call.headers, call.trailers)
+            except LinkError as e:
+                if not again or e.maybe_seen or e.layer not in ("http2", "connect"):
+                    raise
+            finally:
+                call.release()
+            again = False
+            call.__init__(self.max_message)
+
+    async def call(self, path, metadata=(), timeout_ms=0):
+        """Start a call of any kind: send() messages, end(), receive() until None; release() it.
+
+        timeout_ms: until its end; 0 is none, for what may go on for ever.
+        """
+        call = Call(self.max_message)
+        if timeout_ms:
+            call.timer = asyncio.create_task(call.expire(timeout_ms))
+        await self._open(call, path, metadata, timeout_ms)
+        call.link.kick()
+        return call
+
+    async def close(self):
+        """End the connection with GOAWAY; calls that still run fail."""
+        self._closed = True
+        link = self._link
+        if link:
+            if not link.error:
+                link.conn.goaway()
+                try:
+                    await asyncio.wait_for(link.flush(), _CLOSE_S)
+                except asyncio.TimeoutError:
+                    pass
+                link.fail("call", "the channel was closed", False)
+            await link.reader

@@ -1,0 +1,187 @@
+"""gRPC over HTTP/2 (gRPC's doc/PROTOCOL-HTTP2.md) as a state machine: what a call says and hears.
+
+Names, values and messages are bytes on the wire; metadata is given to the user as str.
+"""
+
+from binascii import a2b_base64, b2a_base64
+from struct import unpack
+
+from cistern.errors import GrpcError
+
+try:
+    from micropython import const
+except ImportError:
+
+    def const(x):
+        return x
+
+
+# Statuses, doc/statuscodes.md.
+_UNKNOWN = const(2)
+_RESOURCE_EXHAUSTED = const(8)
+_INTERNAL = const(13)
+
+# Bit s: after status s the same request can succeed. 1 CANCELLED, 2 UNKNOWN, 4 DEADLINE_EXCEEDED,
+# 8 RESOURCE_EXHAUSTED, 10 ABORTED, 13 INTERNAL, 14 UNAVAILABLE.
+_RETRY = const(1 << 1 | 1 << 2 | 1 << 4 | 1 << 8 | 1 << 10 | 1 << 13 | 1 << 14)
+# Those that also a proxy or a failing server gives when the request may have been served.
+_UNSURE = const(1 << 1 | 1 << 2 | 1 << 4 | 1 << 13 | 1 << 14)
+
+# Pairs of HTTP status and gRPC status, doc/http-grpc-status-mapping.md; the others are UNKNOWN.
+_HTTP = "400 13 401 16 403 7 404 12 429 14 502 14 503 14 504 14"
+
+_MAX_TIMEOUT = const(99999999)  # grpc-timeout has at most 8 digits
+_PREFIX = const(5)  # bytes before each message: compressed flag, length
+
+
+def error(status, message):
+    """The GrpcError of a status (int) with what it says about a retry."""
+    s = min(status, _UNKNOWN if status > 16 else 16)
+    return GrpcError(status, message, bool(_RETRY >> s & 1), bool(_UNSURE >> s & 1))
+
+
+def _text(value):
+    try:
+        return str(value, "utf-8")
+    except UnicodeError:  # header values are octets (RFC 9110, section 5.5)
+        return "".join(chr(c) for c in value)
+
+
+def metadata(fields):
+    """Received fields as a dict of str; a repeated name's values are joined with a comma.
+
+    The value of a name in -bin is bytes (of repeated ones, the last).
+    """
+    out = {}
+    for name, value in fields:
+        key = _text(name)
+        value = _text(value)
+        if key.endswith("-bin"):
+            try:
+                value = a2b_base64(value + "==="[: -len(value) % 4])
+            except ValueError:
+                pass
+        elif key in out:
+            value = f"{out[key]},{value}"
+        out[key] = value
+    return out
+
+
+def request(path, authority, scheme, extra, timeout_ms):
+    """The header fields of a call.
+
+    extra: pairs of name and value, each str or bytes; of a name in -bin the value is any bytes.
+    """
+    fields = [
+        (b":method", b"POST"),
+        (b":scheme", scheme.encode()),
+        (b":path", path.encode()),
+        (b":authority", authority.encode()),
+        (b"te", b"trailers"),
+        (b"content-type", b"application/grpc"),
+        (b"user-agent", b"cistern"),
+    ]
+    if timeout_ms:
+        fields.append((b"grpc-timeout", b"%dm" % min(timeout_ms, _MAX_TIMEOUT)))
+    for pair in extra:
+        name, value = (v.encode() if isinstance(v, str) else v for v in pair)
+        if name.endswith(b"-bin"):
+            value = b2a_base64(value).strip().rstrip(b"=")
+        elif b"\n" in value or b"\r" in value or b"\0" in value:
+            raise ValueError(f"line end in metadata {name}")
+        fields.append((name.lower(), value))
+    return fields
+
+
+def unpercent(text):
+    """grpc-message: percent-encoded UTF-8; what is not well-formed stays as it is."""
+    first, *parts = text.encode().split(b"%")
+    out = bytearray(first)
+    for part in parts:
+        try:
+            out.append(int(part[:2], 16))
+            part = part[2:]
+        except ValueError:
+            out.append(37)  # a percent sign
+        out.extend(part)
+    return _text(out)
+
+
+class Answer:
+    """What comes back for one call. Fed with HTTP/2 events; see the attributes.
+
+    headers, trailers: dicts, see metadata(); None before they came.
+    messages: received and not yet taken, bytearrays.
+    done: the status came and is OK.  error: a LinkError, the call failed.
+    """
+
+    def __init__(self, limit):
+        self.headers = self.trailers = self.error = None
+        self.messages = []
+        self.done = False
+        self._limit = limit  # of a message, bytes
+        self._message = None  # the one that is coming
+        self._prefix = bytearray(_PREFIX)
+        self._have = 0  # bytes of it, or of the prefix
+
+    def on_headers(self, fields):
+        """The first block; the second is the trailers."""
+        got = metadata(fields)
+        if self.headers is not None:
+            self.trailers = got
+            return
+        self.headers = got
+        status = got[":status"]
+        kind = got.get("content-type", "")
+        if "grpc-status" not in got and (
+            status != "200" or not kind.startswith("application/grpc")
+        ):
+            known = _HTTP.split()
+            self.error = error(
+                int(known[known.index(status) + 1]) if status in known else _UNKNOWN,
+                f"not gRPC but HTTP status {status}, content-type {kind}",
+            )
+
+    def on_data(self, chunk):
+        """A piece of the body: messages cut at any byte."""
+        at = 0
+        while at < len(chunk) and not self.error:
+            part = self._prefix if self._message is None else self._message
+            n = min(len(part) - self._have, len(chunk) - at)
+            part[self._have : self._have + n] = chunk[at : at + n]
+            at += n
+            self._have += n
+            if self._have == len(part):
+                self._have = 0
+                if self._message is None:
+                    self._begin(*unpack(">BI", part))
+                if self._message is not None and (part is self._message or not self._message):
+                    self.messages.append(self._message)
+                    self._message = None
+
+    def _begin(self, flag, size):
+        """A prefix is there."""
+        if flag:
+            # doc/compression.md: we accept no encoding, so a server has none to use.
+            self.error = error(_INTERNAL, "a compressed message")
+        elif size > self._limit:
+            self.error = error(
+                _RESOURCE_EXHAUSTED, f"a message of {size} bytes, the limit is {self._limit}"
+            )
+        else:
+            self._message = bytearray(size)
+
+    def on_end(self):
+        """The end of the stream: find the status."""
+        got = self.headers if self.trailers is None else self.trailers  # Trailers-Only
+        status = got.get("grpc-status", "missing")
+        if self.error:
+            return
+        if not status.isdigit():
+            self.error = error(_UNKNOWN, f"grpc-status is {status}")
+        elif int(status):
+            self.error = error(int(status), unpercent(got.get("grpc-message", "")))
+        elif self._have or self._message is not None:
+            self.error = error(_INTERNAL, "the answer ends inside a message")
+        else:
+            self.done = True

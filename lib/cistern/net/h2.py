@@ -1,0 +1,490 @@
+"""HTTP/2, RFC 9113, as a state machine: bytes in, events and bytes out.
+
+`Connection` is the client; h2_server.Server, the other role, differs only in how streams begin.
+The driver feeds what it received to `receive()` and writes what `take()` returns. DATA payload is
+neither copied nor kept on its way in, and on its way out it is framed in the driver's own buffer
+(`data_header`).
+
+Events are tuples, in the order of the wire, the same however the bytes were cut (but for the
+number of DATA events):
+
+    (HEADERS, stream, fields)     (DATA, stream, memoryview, valid until the next receive())
+    (END, stream)                 (RESET, stream, error code, by_peer)
+    (WINDOW, stream or None)      (SETTINGS, None)      (PONG, None)
+    (GOAWAY, None, last stream id, error code, debug bytes)
+"""
+
+from struct import pack, pack_into, unpack_from
+
+from cistern.net.fields import check
+from cistern.net.frames import ProtocolError, Reader
+from cistern.net.hpack import Decoder, HpackError, encode
+
+try:
+    from micropython import const
+except ImportError:
+
+    def const(x):
+        return x
+
+
+HEADERS, DATA, END, RESET, WINDOW, SETTINGS, PONG, GOAWAY = range(8)
+
+# Error codes, section 7; why.error_name() has their names.
+_PROTOCOL_ERROR = const(1)
+_FLOW_CONTROL_ERROR = const(3)
+_STREAM_CLOSED = const(5)
+_REFUSED_STREAM = const(7)
+_CANCEL = const(8)
+_COMPRESSION_ERROR = const(9)
+_ENHANCE_YOUR_CALM = const(11)
+
+# Frame types, section 6.
+_DATA = const(0)
+_HEADERS = const(1)
+_RST_STREAM = const(3)
+_SETTINGS = const(4)
+_PING = const(6)
+_GOAWAY = const(7)
+_WINDOW_UPDATE = const(8)
+_CONTINUATION = const(9)
+
+# Flags.
+_END_STREAM = const(1)  # of DATA and HEADERS; the same bit is ACK of SETTINGS and PING
+_END_HEADERS = const(4)
+_PADDED = const(8)
+
+_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+
+# The halves of a stream that are closed; section 5.1 without the reserved states, which need push:
+# 0 open, 1 half-closed (local), 2 half-closed (remote), 3 closed (and then forgotten).
+_LOCAL = const(1)
+_REMOTE = const(2)
+_CLOSED = const(3)
+
+_DEFAULT_WINDOW = const(65535)  # section 6.9.2
+_MAX_WINDOW = 0x7FFFFFFF
+_MAX_FRAME = const(16384)  # section 4.2: nobody may refuse less, and we neither send nor take more
+# One stream id above 2^30 would be a big integer on a 32-bit board: reconnect before that.
+_MAX_ID = const(0x3FFFFFFF)
+
+# A block may have this many CONTINUATION frames. One frame of 16 KB is already far above any
+# header limit of ours, but a peer may cut small.
+_MAX_CONTINUATIONS = const(8)
+# Frames in a row that bring nothing: all but DATA with payload and header blocks, and until we send
+# DATA or calm() is called. Servers send two or three a DATA frame of ours; a flood of 1,000 costs
+# the peer 9 KB and an ESP32 1 s of CPU.
+_MAX_IDLE_FRAMES = const(1000)
+# Bytes of answers (acks, resets, window updates) that receive() queued and nobody took: 60 PINGs.
+# A peer that makes us answer and does not read is cut off here.
+_MAX_ANSWERS = const(1024)
+# Streams we reset whose frames may still be on their way (section 5.4.2).
+_REMEMBERED = const(8)
+_MAX_DEBUG = const(64)  # bytes of a GOAWAY's text that are kept
+
+
+class Stream:
+    """One stream. id: its number. owner: what the driver finds with it."""
+
+    def __init__(self, sid, send_window, window, owner):
+        self.id = sid
+        self.owner = owner
+        self.closed = 0  # halves, see _LOCAL
+        self.window = send_window  # may be negative, section 6.9.2
+        self.room = window  # what the peer may still send
+        self.eaten = 0  # of that, consumed and not yet given back
+        self.opened = False  # the peer's first header block has come
+        self.length = -1  # what content-length promises and has not come; -1 unknown
+
+
+class Connection(Reader):
+    """The state of one connection.
+
+    window: bytes that the peer may send on one stream before they are consumed().
+    limit: the largest header list taken; a larger one ends its stream.
+    table: bytes of HPACK table granted to the peer.
+    """
+
+    _push = 0  # the largest ENABLE_PUSH to take: a server must not enable it (section 6.5.2)
+
+    def __init__(self, window=16384, limit=4096, table=0):
+        super().__init__()
+        self.streams = {}
+        self.error = None  # the ProtocolError that ended the connection
+        self.closing = False  # no new streams: GOAWAY came or went, or the ids are used up
+        self.window = _DEFAULT_WINDOW  # what we may send on the connection
+        self.max_streams = _MAX_ID  # the peer's SETTINGS_MAX_CONCURRENT_STREAMS
+        self._grant = window
+        self._limit = limit
+        self._peer_window = _DEFAULT_WINDOW  # the peer's SETTINGS_INITIAL_WINDOW_SIZE
+        self._room = _DEFAULT_WINDOW  # what the peer may send on the connection
+        self._eaten = 0  # of that, what has come and was not given back
+        self._decoder = Decoder(table, limit)
+        self._reset = []  # ids of streams that we reset lately
+        self._idle = 0  # see _MAX_IDLE_FRAMES
+        self._answers = 0  # see _MAX_ANSWERS
+        self._out = bytearray()
+        self._prefix = b"\x20"  # of our first block: HPACK table size 0 (RFC 7541, 4.2)
+        self._last = 0  # the highest stream id of the peer's
+        self._start(table)
+
+    def _start(self, table):
+        """The client's preface, section 3.4, and its first stream id (section 5.1.1)."""
+        self._next = 1
+        self._out.extend(_PREFACE)
+        # HEADER_TABLE_SIZE, ENABLE_PUSH 0, INITIAL_WINDOW_SIZE, MAX_HEADER_LIST_SIZE
+        self._put(
+            _SETTINGS, 0, 0, pack(">HIHIHIHI", 1, table, 2, 0, 4, self._grant, 6, self._limit)
+        )
+
+    # What goes out.
+
+    def pending(self):
+        """How many bytes wait for take()."""
+        return len(self._out)
+
+    def take(self):
+        """The bytes to write now; they are forgotten here."""
+        out = self._out
+        self._out = bytearray()
+        self._answers = 0
+        return out
+
+    def _put(self, kind, flags, sid, payload):
+        """Queue a frame; payload is bytes or a 32-bit number."""
+        if isinstance(payload, int):
+            payload = pack(">I", payload)
+        self._out.extend(pack(">BHBBI", 0, len(payload), kind, flags, sid))
+        self._out.extend(payload)
+
+    def open(self, fields, end=False, owner=None):
+        """Start a stream with a header block; returns it. The caller minds max_streams."""
+        sid = self._next
+        self._next = sid + 2
+        if sid >= _MAX_ID - 2:
+            self.closing = True
+        st = self.streams[sid] = Stream(sid, self._peer_window, self._grant, owner)
+        self.headers(st, fields, end)
+        return st
+
+    def headers(self, st, fields, end=False):
+        """Send a header block on a stream; with end, nothing follows it."""
+        block = bytearray(self._prefix)
+        self._prefix = b""
+        encode(block, fields)
+        kind = _HEADERS
+        flags = _END_STREAM if end else 0
+        while True:  # section 6.10: what does not fit one frame continues
+            part = block[:_MAX_FRAME]
+            block = block[_MAX_FRAME:]
+            self._put(kind, flags if block else flags | _END_HEADERS, st.id, part)
+            if not block:
+                break
+            kind = _CONTINUATION
+            flags = 0
+        if end:
+            self._close(st, _LOCAL)
+
+    def sendable(self, st):
+        """How many bytes of DATA may go out on a stream now; 0 when none."""
+        return max(0, min(self.window, st.window, _MAX_FRAME))
+
+    def data_header(self, buf, at, st, n, end):
+        """Write the 9 bytes of a DATA frame's header into buf[at:].
+
+        Its payload follows them in the driver's buffer: n bytes, at most sendable(st).
+        """
+        pack_into(">BHBBI", buf, at, 0, n, _DATA, _END_STREAM if end else 0, st.id)
+        self.window -= n
+        st.window -= n
+        self._idle = 0
+        if end:
+            self._close(st, _LOCAL)
+
+    def consumed(self, st, n):
+        """The driver is done with n bytes of DATA: the peer may send as many more (section 6.9).
+
+        Given back in halves of the window, so that few frames are spent on it.
+        """
+        st.eaten += n
+        if st.eaten * 2 >= self._grant and not st.closed & _REMOTE:
+            self._put(_WINDOW_UPDATE, 0, st.id, st.eaten)
+            st.room += st.eaten
+            st.eaten = 0
+
+    def reset(self, st, code=_CANCEL):
+        """Give a stream up (section 6.4); what still comes for it is dropped."""
+        if st.closed < _CLOSED:
+            st.closed = _CLOSED
+            del self.streams[st.id]
+            self._put(_RST_STREAM, 0, st.id, code)
+            self._reset.append(st.id)
+            if len(self._reset) > _REMEMBERED:
+                self._reset.pop(0)
+
+    def ping(self):
+        """Ask for a PONG event."""
+        self._put(_PING, 0, 0, b"cistern\0")
+
+    def goaway(self, code=0):
+        """Announce the end of the connection (section 6.8)."""
+        self.closing = True
+        self._put(_GOAWAY, 0, 0, pack(">II", self._last, code))
+
+    def calm(self):
+        """Time has passed: count frames without use from 0 again (_MAX_IDLE_FRAMES)."""
+        self._idle = 0
+
+    # What comes in.
+
+    def receive(self, data):
+        """Take bytes from the peer; returns a list of events.
+
+        When the peer broke the protocol, `error` is set afterwards, a GOAWAY waits in take(), and
+        whatever follows is ignored: the driver writes and closes (section 5.4.1).
+        """
+        self._events = events = []
+        before = len(self._out)
+        if not self.error:
+            try:
+                self._run(memoryview(data))
+                self._answers += len(self._out) - before
+                if self._answers > _MAX_ANSWERS:
+                    raise ProtocolError(_ENHANCE_YOUR_CALM)
+            except ProtocolError as e:
+                self.error = e
+            except HpackError:
+                self.error = ProtocolError(_COMPRESSION_ERROR)  # section 4.3
+            if self.error:
+                self.goaway(self.error.code)
+        return events
+
+    def _find(self, sid, new=False):
+        """The stream of a frame; None for a closed one. An idle one is an error (section 5.1)."""
+        st = self.streams.get(sid)
+        if not st:
+            if (sid ^ self._next) & 1:
+                if sid > self._last:
+                    return self._accept(sid, new)
+            elif sid >= self._next:
+                raise ProtocolError(_PROTOCOL_ERROR)
+        return st
+
+    def _accept(self, sid, new):
+        """The peer opens a stream: never towards a client without push (section 5.1.1)."""
+        raise ProtocolError(_PROTOCOL_ERROR)
+
+    def _fail(self, code):
+        """Stream error (section 5.4.2): its stream is over, the rest of the frame is skipped."""
+        st = self._stream
+        self._stream = None
+        if st:
+            self.reset(st, code)
+            self._events.append((RESET, st, code, False))
+        elif self._sid not in self._reset:
+            self._put(_RST_STREAM, 0, self._sid, code)
+
+    def _enter(self, kind, flags, sid, n):
+        """A frame begins."""
+        self._idle += 1
+        if self._idle > _MAX_IDLE_FRAMES:
+            raise ProtocolError(_ENHANCE_YOUR_CALM)
+        if kind == _CONTINUATION:
+            self._count += 1
+            if self._count > _MAX_CONTINUATIONS:
+                raise ProtocolError(_ENHANCE_YOUR_CALM)
+        elif kind == _HEADERS:
+            self._stream = self._find(sid, True)
+            self._block = bytearray()
+            self._ends = flags & _END_STREAM
+            self._count = 0
+        elif kind == _GOAWAY:
+            self._block = bytearray()
+        elif kind == _DATA:
+            st = self._stream = self._find(sid)
+            self._eaten += n  # padding counts, section 6.9.1
+            self._room -= n
+            if self._room < 0:
+                raise ProtocolError(_FLOW_CONTROL_ERROR)
+            if st:
+                st.room -= n
+            if not st or st.closed & _REMOTE:  # section 5.1
+                self._fail(_STREAM_CLOSED)
+            elif not st.opened:  # section 8.1
+                self._fail(_PROTOCOL_ERROR)
+            elif st.room < 0:
+                self._fail(_FLOW_CONTROL_ERROR)
+
+    def _piece(self, chunk):
+        """Payload, as much of it as came."""
+        kind = self._kind
+        if kind == _DATA:
+            st = self._stream
+            if st:
+                self._idle = 0
+                self._events.append((DATA, st, chunk))
+                if st.length >= 0:
+                    st.length -= len(chunk)
+                    if st.length < 0:  # section 8.1.1
+                        self._fail(_PROTOCOL_ERROR)
+        elif kind == _GOAWAY:
+            self._block.extend(chunk[: _MAX_DEBUG - len(self._block)])
+        elif kind in (_HEADERS, _CONTINUATION) and self._block is not None:
+            self._block.extend(chunk)
+            if len(self._block) > self._limit:  # then its list is above the limit as well
+                self._block = None
+                self._decoder.skip()
+
+    def _leave(self, kind):
+        """A frame is over."""
+        if kind <= _CONTINUATION and self._DONE[kind]:
+            self._DONE[kind](self)
+
+    def _data_done(self):
+        if self._eaten * 2 >= _DEFAULT_WINDOW:
+            self._put(_WINDOW_UPDATE, 0, 0, self._eaten)
+            self._room += self._eaten
+            self._eaten = 0
+        if self._stream:
+            if self._flags & _PADDED:
+                self.consumed(self._stream, 1 + self._buf[0])
+            if self._flags & _END_STREAM:
+                self._end()
+
+    def _headers_done(self):
+        if not self._flags & _END_HEADERS:
+            self._continue = self._sid
+            return
+        self._continue = 0
+        # A block is decoded even if it is dropped then: it may carry state (section 4.3).
+        fields = None if self._block is None else self._decoder.decode(self._block)
+        self._block = None
+        st = self._stream
+        if not st or st.closed & _REMOTE:
+            self._fail(_STREAM_CLOSED)
+        elif fields is None:  # above the limit, section 10.5.1
+            self._fail(_ENHANCE_YOUR_CALM)
+        elif not st.opened:
+            self._first(st, fields)
+        elif not self._ends or check(fields, ()) is None:
+            self._fail(_PROTOCOL_ERROR)  # trailers end the stream and have no pseudo (8.1)
+        else:
+            self._deliver(fields)
+
+    def _first(self, st, fields):
+        """The first header block of a response, section 8.3.2."""
+        status = (check(fields, (b":status",)) or {}).get(b":status", b"")
+        if len(status) != 3 or not status.isdigit() or (self._ends and status < b"200"):
+            self._fail(_PROTOCOL_ERROR)
+        elif status >= b"200":  # others are interim, section 8.1
+            self._deliver(fields)
+
+    def _deliver(self, fields):
+        """A block is well-formed, but for its content-length (section 8.1.1)."""
+        st = self._stream
+        if not st.opened:
+            st.opened = True
+            for name, value in fields:
+                if name == b"content-length":
+                    if not value.isdigit() or len(value) > 10:
+                        self._fail(_PROTOCOL_ERROR)
+                        return
+                    st.length = int(value)
+        self._idle = 0
+        self._events.append((HEADERS, st, fields))
+        if self._ends:
+            self._end()
+
+    def _end(self):
+        """END_STREAM came."""
+        st = self._stream
+        if st.length > 0:
+            self._fail(_PROTOCOL_ERROR)
+        else:
+            self._events.append((END, st))
+            self._close(st, _REMOTE)
+
+    def _close(self, st, half):
+        st.closed |= half
+        if st.closed == _CLOSED:
+            del self.streams[st.id]
+
+    def _rst_done(self):
+        st = self._find(self._sid)
+        if st:
+            self._gone(st, unpack_from(">I", self._buf)[0])
+
+    def _gone(self, st, code):
+        """The peer gave a stream up."""
+        self._close(st, _CLOSED)
+        self._events.append((RESET, st, code, True))
+
+    def _setting(self, key, value):
+        """One parameter, section 6.5.2; unknown ones are ignored."""
+        if key == 3:  # MAX_CONCURRENT_STREAMS
+            self.max_streams = value
+        elif key == 4:  # INITIAL_WINDOW_SIZE, section 6.9.2
+            for st in self.streams.values():
+                st.window += value - self._peer_window
+                if st.window > _MAX_WINDOW:
+                    raise ProtocolError(_FLOW_CONTROL_ERROR)
+            self._peer_window = value
+            if value > _MAX_WINDOW:
+                raise ProtocolError(_FLOW_CONTROL_ERROR)
+        elif (key == 2 and value > self._push) or (  # ENABLE_PUSH
+            key == 5 and not _MAX_FRAME <= value < 1 << 24  # MAX_FRAME_SIZE
+        ):
+            raise ProtocolError(_PROTOCOL_ERROR)
+
+    def _settings_done(self):
+        if not self._flags & _END_STREAM:
+            self.ready = True
+            self._put(_SETTINGS, _END_STREAM, 0, b"")
+            self._events.append((SETTINGS, None))
+
+    def _ping_done(self):
+        if self._flags & _END_STREAM:
+            self._events.append((PONG, None))
+        else:
+            self._put(_PING, _END_STREAM, 0, self._buf[:8])
+
+    def _goaway_done(self):
+        """Section 6.8: our streams above the last id were not and will not be seen."""
+        last, code = unpack_from(">II", self._buf)
+        last &= _MAX_WINDOW  # 31 bits
+        self.closing = True
+        for sid in sorted(self.streams):
+            if sid > last and not (sid ^ self._next) & 1:
+                self._gone(self.streams[sid], _REFUSED_STREAM)
+        self._events.append((GOAWAY, None, last, code, bytes(self._block)))
+
+    def _window_done(self):
+        n = unpack_from(">I", self._buf)[0] & _MAX_WINDOW
+        where = self._stream = self._find(self._sid) if self._sid else None
+        if self._sid:
+            if not where:
+                return  # closed
+        else:
+            where = self
+        where.window += n
+        if not n or where.window > _MAX_WINDOW:  # section 6.9 and 6.9.1
+            code = _FLOW_CONTROL_ERROR if n else _PROTOCOL_ERROR
+            if where is self:
+                raise ProtocolError(code)
+            self._fail(code)
+        else:
+            self._events.append((WINDOW, self._stream))
+
+    # What is done at the end of a frame, by type.
+    _DONE = (
+        _data_done,
+        _headers_done,
+        None,  # PRIORITY, section 5.3.2: deprecated
+        _rst_done,
+        _settings_done,
+        None,  # PUSH_PROMISE does not get there
+        _ping_done,
+        _goaway_done,
+        _window_done,
+        _headers_done,
+    )
