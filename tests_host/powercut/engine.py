@@ -1,0 +1,100 @@
+"""Cutting power at every operation of a run, and again while the log recovers from it."""
+
+from random import Random
+
+from powercut.model import Model, Violation, World
+from powercut.nor import Nor, ways
+
+
+class Report:
+    """cuts: how many; violations: [(where, text)]."""
+
+    def __init__(self, limit=10):
+        self.cuts = 0
+        self.violations = []
+        self.limit = limit
+
+    def add(self, where, error):
+        """A promise was broken."""
+        self.violations.append((where, f"{type(error).__name__}: {error}"))
+        return len(self.violations) >= self.limit
+
+
+class Stop(Exception):  # noqa: N818  not an error: enough violations are known
+    """No more cuts."""
+
+
+class Explorer:
+    """Runs a world, and at each operation of its flash the worlds that a power cut there makes.
+
+    every: cut at one in so many operations, at random; deep: the same inside the recovery, where 0 means never.
+    """
+
+    def __init__(self, report, rng, world=World, every=1, deep=0, recovery=12):
+        self.report = report
+        self.rng = rng
+        self.world = world
+        self.every = every
+        self.deep = deep
+        self.recovery = recovery
+
+    def watch(self, world, where, every, deep):
+        """Cut whenever the world's flash is about to do something."""
+
+        def before(op):
+            if every > 1 and self.rng.randrange(every):
+                return
+            for how in ways(op):
+                self.cut(world, op, how, [*where, (world.nor.operations, op[0], how)], deep)
+
+        world.nor.before = before
+
+    def cut(self, world, op, how, where, deep):
+        """One fate: power goes, comes back, and the log goes on."""
+        rng = Random(self.rng.getrandbits(64))
+        nor = world.nor.copy(rng)
+        nor.cut(op, how, rng)
+        self.report.cuts += 1
+        model = world.model.copy()
+        model.cut()
+        other = self.world(nor, model, rng, world.strict)
+        try:
+            if deep:
+                self.watch(other, where, deep, 0)
+            self.recover(other)
+        except Stop:
+            raise
+        except Exception as e:
+            if self.report.add(where, e):
+                raise Stop from None
+
+    def recover(self, world):
+        """Mount, check, work, mount, check."""
+        world.mount()
+        world.check()
+        for _ in range(self.recovery):
+            world.step()
+        world.mount()
+        world.check()
+
+
+def linear(seed, steps, blocks, size, report=None, world=World, every=1, deep=0, bad=None):
+    """A run of `steps` with cuts at its operations; the Report."""
+    report = report or Report()
+    rng = Random(seed)
+    nor = Nor(blocks, size, Random(seed + 1))
+    nor.bad = dict(bad or {})
+    explorer = Explorer(report, Random(seed + 2), world, every, deep)
+    run = world(nor, Model(), rng, not bad)
+    try:
+        explorer.watch(run, [seed], every, deep)
+        run.mount()
+        for i in range(steps):
+            run.step()
+            if i % 40 == 39:
+                run.settle()
+    except Stop:
+        pass
+    except Violation as e:
+        report.add([seed, "no cut"], e)
+    return report
