@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import sys
 
 from cistern.app import App
@@ -46,4 +47,4 @@ def main(settings):
     return 0
 
 
-sys.exit(main(json.loads(sys.argv[1])))
+sys.exit(main(json.loads(os.getenv("CISTERN_SIM"))))

@@ -9,8 +9,7 @@ __all__ = ("EXAMPLES", "LIB", "ROOT", "eventually", "micropython_command")
 
 
 def eventually(condition, timeout_s=20.0, every_s=0.02):
-    """Poll until condition() is truthy and return that; fail with the last value at the deadline.
-    """
+    """Poll until condition() is true and return its value; fail with the last one in the end."""
     deadline = time.monotonic() + timeout_s
     while True:
         value = condition()

@@ -58,7 +58,7 @@ def _collector(hz=100, takes=20):
     port = FakePort()
     source = Source(port, takes)
     ring = Ring()
-    return Collector("c", source, ring, hz, port), port, source, ring
+    return Collector("c", source, ring, (1000000 // hz, 0, 1), port), port, source, ring
 
 
 def test_a_reading_keeps_the_times_before_and_after_the_read():

@@ -1,13 +1,14 @@
 """Deadlines: the n-th is start + n/f, whatever the rate, for ever."""
 
 from cistern.capture.deadline import Deadline
+from cistern.config.planner import period
 
 TICKS = 1 << 30
 
 
 def _deadline_after(frequency_hz, n, start=12345):
     """Microseconds from start to the n-th deadline, summed over parts and wraps."""
-    deadline = Deadline(frequency_hz, start)
+    deadline = Deadline(*period(frequency_hz), start)
     total = 0
     last = start
     count = 0
@@ -39,7 +40,7 @@ def test_a_fast_rate_does_not_drift():
 
 def test_a_period_longer_than_ticks_can_tell_is_waited_for_in_parts():
     hour = 1 / 3600
-    deadline = Deadline(hour, 0)
+    deadline = Deadline(*period(hour), 0)
     parts = 1
     while not deadline.passed():
         parts += 1
@@ -48,5 +49,5 @@ def test_a_period_longer_than_ticks_can_tell_is_waited_for_in_parts():
 
 
 def test_ticks_stay_small_ints():
-    deadline = Deadline(1000, TICKS - 500)
+    deadline = Deadline(*period(1000), TICKS - 500)
     assert 0 <= deadline.tick < TICKS

@@ -2,11 +2,18 @@
 
 import typer
 
+from cistern_tools.export import export
+from cistern_tools.query import query
+from cistern_tools.receiver.commands import apikey_app, cloud, part_app
+from cistern_tools.run import run
+from cistern_tools.sim import sim
+
 app = typer.Typer(
-    no_args_is_help=True, help="Cistern: capture, keep, sync.", pretty_exceptions_enable=False
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Capture on an ESP32, keep on flash, sync to a cloud you can query.",
 )
-
-
-@app.callback()
-def main():
-    """Cistern's host tools."""
+for command in (run, sim, cloud, query, export):
+    app.command()(command)
+app.add_typer(part_app, name="part")
+app.add_typer(apikey_app, name="apikey")

@@ -23,3 +23,8 @@ def micropython() -> list[str] | None:
         return [str(beside)]
     found = shutil.which("micropython")
     return [found] if found else None
+
+
+def is_chosen() -> bool:
+    """Whether the user chose the MicroPython, which may then be of any version."""
+    return bool(os.environ.get("CISTERN_MICROPYTHON"))

@@ -11,9 +11,11 @@ from typing import Annotated
 
 import typer
 
-from cistern_tools import paths
+from cistern_tools import mpy, paths
 
 _SIZE = re.compile(r"(\d+)([KM]?)")
+# A word of a 64-bit MicroPython is twice as wide as the chip's, and so is all that it keeps.
+WORDS = 2 if sys.maxsize > 2**32 else 1
 _UNITS = {"": 1, "K": 1024, "M": 1024 * 1024}
 
 
@@ -44,7 +46,7 @@ def sim(
     ),
     flash_size: Annotated[str, typer.Option(help="Its size.")] = "1M",
     runtime: Annotated[str, typer.Option(help="micropython or cpython.")] = "micropython",
-    heap: Annotated[str, typer.Option(help="MicroPython's heap.")] = "160K",
+    heap: Annotated[str, typer.Option(help="MicroPython's heap, in bytes of the chip.")] = "160K",
     seconds: Annotated[
         float,
         typer.Option("--for", help="Stop after this time: capture off, all durable, a last sync."),
@@ -70,13 +72,15 @@ def sim(
     if not offline:
         settings["cloud"] = _cloud(cloud, ca, server_name, part_id, secret_file)
     flash.parent.mkdir(parents=True, exist_ok=True)
-    command = _command(runtime, size(heap))
+    command, library = _command(runtime, size(heap))
     environment = {
         **os.environ,
-        "MICROPYPATH": f".frozen:{paths.LIB}",
+        "MICROPYPATH": f".frozen:{library}",
         "PYTHONPATH": str(paths.LIB),
+        # Not as an argument: MicroPython's are at most 255 bytes long.
+        "CISTERN_SIM": json.dumps(settings),
     }
-    os.execvpe(command[0], [*command, str(paths.SIM_MAIN), json.dumps(settings)], environment)
+    os.execvpe(command[0], [*command, str(paths.SIM_MAIN)], environment)
 
 
 def _cloud(url, ca, server_name, part_id, secret_file):
@@ -104,8 +108,9 @@ def _cloud(url, ca, server_name, part_id, secret_file):
 
 
 def _command(runtime, heap):
+    """The interpreter's command, and the folder that it imports Cistern from."""
     if runtime == "cpython":
-        return [sys.executable]
+        return [sys.executable], paths.LIB
     if runtime != "micropython":
         raise typer.BadParameter(f"--runtime {runtime!r}: micropython or cpython")
     found = paths.micropython()
@@ -114,4 +119,8 @@ def _command(runtime, heap):
             "no MicroPython on this machine: set CISTERN_MICROPYTHON to one (v1.25 or later), "
             "or use --runtime cpython"
         )
-    return [*found, "-X", f"heapsize={heap}"]
+    architecture = mpy.host_architecture()
+    if architecture is None or (paths.is_chosen() and not mpy.can_load(found)):
+        # Compiling the source on the board takes about as much again as the code itself.
+        return [*found, "-X", f"heapsize={2 * WORDS * heap}"], paths.LIB
+    return [*found, "-X", f"heapsize={WORDS * heap}"], mpy.compile_library(architecture)

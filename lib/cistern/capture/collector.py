@@ -29,7 +29,7 @@ class Loss:
 
 
 class Collector:
-    """Reads `source` at `frequency_hz` and keeps the readings in `ring`.
+    """Reads `source` each `period`, (µs, remainder, denominator), and keeps it in `ring`.
 
     name: for people, such as "tmp36/Readings".
     captured, late, missed, dropped: counts since start. A reading more than half a period late is
@@ -39,11 +39,11 @@ class Collector:
     losses: what the drop records in the log do not say yet, by reason.
     """
 
-    def __init__(self, name, source, ring, frequency_hz, port):
+    def __init__(self, name, source, ring, period, port):
         self.name = name
         self.source = source
         self.ring = ring
-        self.captured = self.late = self.missed = self.dropped = 0
+        self.captured = self.late = self.missed = self.dropped = self.durable = 0
         self.losses = [Loss(LATE), Loss(SOURCE_ERROR), Loss(RING_FULL)]
         self._missed, self._failed, self._overwritten = self.losses
         self._port = port
@@ -52,9 +52,9 @@ class Collector:
         self._values = [0] * len(source.fields) if source.fields else None
         self._last_error = None
         self._last_error_us = 0
-        self._deadline = Deadline(frequency_hz, port.ticks_us())
+        self._deadline = Deadline(period[0], period[1], period[2], port.ticks_us())
         # A period may be longer than ticks can tell; lateness is then told up to four minutes.
-        self._half = min(self._deadline.period_us // 2, 1 << 28)
+        self._half = min(period[0] // 2, 1 << 28)
 
     @property
     def tick(self):
@@ -62,8 +62,7 @@ class Collector:
         return self._deadline.tick
 
     def serve(self):
-        """Take at most one reading, for the newest deadline that has come; older ones were missed.
-        """
+        """Take at most one reading, for the newest deadline that came; older ones were missed."""
         now = self._ticks_us()
         deadline = self._deadline
         due = -1
@@ -104,6 +103,10 @@ class Collector:
             self.ring.overwritten = 0
             self.dropped += count
             self._overwritten.add(tick, count)
+
+    def losses_due(self, now, age_us):
+        """Whether a loss has waited for its drop record for `age_us`."""
+        return any(x.count and self._diff(now, x.first) >= age_us for x in self.losses)
 
     def _log(self, error):
         text = "%s: %s" % (type(error).__name__, error)

@@ -1,11 +1,9 @@
 """The engine: serves collectors when they are due, and seals what they gathered into the log."""
 
-import asyncio
-
 from cistern.errors import StoreError
 
-# A parcel must fit one sector beside its header and one definition: 4096 - 512 B for those.
-MAX_PARCEL = 3584
+# Half a sector: a second of 100 Hz with 20 bytes a reading, and twice what one reading may take.
+MAX_PARCEL = 2048
 # Longest time asleep: what is to be sealed or stopped waits at most this long.
 MAX_SLEEP_US = 50000
 # Sealing takes some ms of flash; do it where the next deadline leaves room, or when it is overdue.
@@ -62,6 +60,8 @@ class Engine:
             c.note_overwritten(now)
             oldest = c.ring.oldest_tick
             if oldest is None:
+                if c.losses_due(now, self._flush_us):
+                    self.seal(c)
                 continue
             age = self._port.ticks_diff(now, oldest)
             full = c.ring.used * SEAL_FILL > c.ring.size
@@ -82,13 +82,13 @@ class Engine:
         ring = collector.ring
         try:
             while True:
-                sealed = ring.seal(self._scratch, self._port.ticks_us(), self._port.uptime_us())
+                sealed = self._next_parcel(ring)
                 if sealed is None:
                     break
                 self._log.append(sealed.definition, sealed.payload, sealed.readings)
                 ring.release()
                 collector.durable += sealed.readings
-                self._record_losses(collector, sealed.definition)
+            self._record_losses(collector)
         except StoreError as e:
             if str(e) != self._store_error:
                 self._port.log("error", "flash log: %s" % e)
@@ -98,18 +98,26 @@ class Engine:
         self._store_error = None
         return True
 
-    def _record_losses(self, collector, definition):
-        collector.note_overwritten(self._port.ticks_us())
+    def _next_parcel(self, ring):
+        """The ring's oldest readings, as many as the sector that is being written has room for."""
+        tick, uptime = self._port.ticks_us(), self._port.uptime_us()
+        room = self._log.room(ring.definition)
+        if room < MAX_PARCEL:
+            sealed = ring.seal(memoryview(self._scratch)[: max(room, 0)], tick, uptime)
+            if sealed:
+                return sealed
+        return ring.seal(self._scratch, tick, uptime)
+
+    def _record_losses(self, collector):
+        """Write what the collector lost since the last drop records."""
+        now, now_us = self._port.ticks_us(), self._port.uptime_us()
+        diff = self._port.ticks_diff
+        collector.note_overwritten(now)
         for loss in collector.losses:
             if loss.count:
-                now, now_us = self._port.ticks_us(), self._port.uptime_us()
-                self._log.append_drop(
-                    definition,
-                    loss.reason,
-                    loss.count,
-                    now_us - self._port.ticks_diff(now, loss.first),
-                    now_us - self._port.ticks_diff(now, loss.last),
-                )
+                first, last = now_us - diff(now, loss.first), now_us - diff(now, loss.last)
+                definition = collector.ring.definition
+                self._log.append_drop(definition, loss.reason, loss.count, first, last)
                 loss.count = 0
 
     def flush(self):
@@ -118,11 +126,3 @@ class Engine:
         for c in self.collectors:
             done = self.seal(c) and done
         return done
-
-
-async def keep_erased(log, port, budget_us, interval_ms):
-    """Reclaim sectors and erase ahead for ever, a budget at a time."""
-    while True:
-        while log.maintain(budget_us, port.ticks_us):
-            await asyncio.sleep(0)
-        await port.sleep_ms(interval_ms)

@@ -1,2 +1,1 @@
-"""Viam's cloud as seen from a device: login, data sync, and the few protobuf messages these take.
-"""
+"""Viam's cloud as a device sees it: login, data sync, and the messages these take."""

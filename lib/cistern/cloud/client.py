@@ -25,7 +25,7 @@ class Cloud:
     async def call(self, path, message, size=None):
         """One unary call with the part's token; the answer's message. Raises LinkError."""
         if self._token is None:
-            await self._login()
+            await self.login()
         metadata = (("authorization", "Bearer " + self._token),)
         try:
             return await self._unary(path, message, metadata, size)
@@ -36,7 +36,8 @@ class Cloud:
                 self._token = None
             raise
 
-    async def _login(self):
+    async def login(self):
+        """Get a token for the part. Raises LinkError."""
         credentials = text(1, "robot-secret") + text(2, self._secret)
         request = text(1, self.part_id) + field(2, credentials)
         self._token = string(await self._unary(AUTHENTICATE, request, (), None), 1)

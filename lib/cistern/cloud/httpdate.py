@@ -10,8 +10,7 @@ EARLIEST_US = 1767225600000000  # 2026-01-01
 
 
 def parse(date):
-    """Microseconds since 1970 of an IMF-fixdate such as "Sun, 06 Nov 1994 08:49:37 GMT", or None.
-    """
+    """Microseconds since 1970 of an IMF-fixdate ("Sun, 06 Nov 1994 08:49:37 GMT"), or None."""
     try:
         parts = date.split()
         day, year = int(parts[1]), int(parts[3])

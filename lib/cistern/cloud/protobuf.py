@@ -73,16 +73,14 @@ def value(v, depth=0):
 
 
 def struct_(d, depth=0):
-    """google.protobuf.Struct of a dict, keys in order (as protobuf's deterministic serialization).
-    """
+    """google.protobuf.Struct of a dict, keys sorted as by deterministic serialization."""
     if depth >= MAX_DEPTH:
         raise ValueError("values nested deeper than %d" % MAX_DEPTH)
     return b"".join([field(1, field(1, k) + field(2, value(d[k], depth))) for k in sorted(d)])
 
 
 def read_varint(buf, at):
-    """(value, position after it); raises ValueError when it does not end in `buf` or in 10 bytes.
-    """
+    """(value, position after it); ValueError when it does not end in `buf` or in 10 bytes."""
     n = shift = 0
     while True:
         if at >= len(buf) or shift > 63:

@@ -83,6 +83,14 @@ class PcPort:
         if _LEVELS.index(level) >= self._level:
             print("%10.3f %-7s %s" % (self.uptime_us() / 1e6, level, text), file=sys.stderr)
 
+    def log_exception(self, error):
+        """A programming error, with its traceback."""
+        self.log("error", "%s: %s" % (type(error).__name__, error))
+        if hasattr(sys, "print_exception"):
+            sys.print_exception(error, sys.stderr)
+        else:
+            sys.excepthook(type(error), error, error.__traceback__)
+
     def adc(self, pin):
         """The analog input on a GPIO number."""
         return SimulatedADC(pin, self.ticks_us)

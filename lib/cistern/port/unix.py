@@ -2,10 +2,13 @@
 
 import asyncio
 import gc
+import sys
 import time
 
 from cistern.port.pc import PcPort
 from cistern.port.stream_mpy import connect
+
+_WORDS = 2 if sys.maxsize > 1 << 32 else 1
 
 __all__ = ("Port",)
 
@@ -23,5 +26,5 @@ class Port(PcPort):
 
     @staticmethod
     def mem_free():
-        """Free bytes of the MicroPython heap."""
-        return gc.mem_free()
+        """Free bytes of the MicroPython heap, in bytes of the chip, whose words are half as wide."""
+        return gc.mem_free() // _WORDS

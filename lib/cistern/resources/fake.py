@@ -1,5 +1,4 @@
-"""Sensors without hardware: plausible values, or a counter by which loss is counted from outside.
-"""
+"""Sensors without hardware: plausible values, or a counter by which loss can be counted."""
 
 from cistern.resources import Sensor
 from cistern.resources.attributes import check as check_table

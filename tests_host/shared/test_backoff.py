@@ -1,0 +1,38 @@
+"""Backoff: how long a failing upload waits."""
+
+from cistern.errors import GrpcError, LinkError
+from cistern.sync.backoff import Backoff
+
+
+def test_waits_double_from_200_ms_to_an_hour():
+    backoff = Backoff(lambda: 0)
+    waits = [backoff.failed(GrpcError(13, "x")) for _ in range(20)]
+    assert waits[:4] == [200, 400, 800, 1600]
+    assert waits[-1] == 3600000
+    assert waits == sorted(waits)
+
+
+def test_unavailable_is_asked_once_a_minute_from_the_second_time_on():
+    backoff = Backoff(lambda: 0)
+    waits = [backoff.failed(GrpcError(14, "x")) for _ in range(4)]
+    assert waits == [200, 60000, 60000, 60000]
+
+
+def test_a_link_that_is_down_is_tried_at_least_once_a_minute():
+    backoff = Backoff(lambda: 0)
+    waits = [backoff.failed(LinkError("connect", "x")) for _ in range(15)]
+    assert waits[0] == 200 and max(waits) == 60000
+
+
+def test_success_starts_over():
+    backoff = Backoff(lambda: 0)
+    backoff.failed(LinkError("tls", "x"))
+    backoff.failed(LinkError("tls", "x"))
+    backoff.success()
+    assert backoff.failed(LinkError("tls", "x")) == 200
+
+
+def test_jitter_takes_at_most_a_quarter():
+    for r in (0, 100, 255):
+        wait = Backoff(lambda r=r: r).failed(GrpcError(13, "x"))
+        assert 150 <= wait <= 200

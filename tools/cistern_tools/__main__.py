@@ -1,0 +1,5 @@
+"""python -m cistern_tools: the same as the `cistern` command."""
+
+from cistern_tools.cli import app
+
+app()

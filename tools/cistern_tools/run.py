@@ -1,0 +1,188 @@
+"""`cistern run`: the main job on this PC, a receiver and a simulated board, live on screen."""
+
+import asyncio
+import contextlib
+import json
+import signal
+import sys
+import time
+from collections import deque
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from cistern_tools import paths
+from cistern_tools.query import connect
+from cistern_tools.receiver.accounts import Accounts, ensure_secret_file, read_secret_file
+from cistern_tools.receiver.server import dev_tls_context, serve
+
+PART_ID = "dev-board"
+STOP_TIMEOUT_S = 30
+LOG_LINES = 5
+REFRESH_S = 0.5
+COLUMNS = ("captured", "durable", "synced", "pending", "dropped", "late", "missed")
+LATEST = """SELECT component, method, params, time, payload FROM readings
+    WHERE part = ? ORDER BY time_ns DESC LIMIT 1"""
+
+
+def run(
+    machine: Annotated[
+        Path | None, typer.Argument(help="Machine configuration; else the example greenhouse.")
+    ] = None,
+    data: Annotated[
+        Path, typer.Option(help="Where the receiver, its keys and the board's flash live.")
+    ] = Path(".cistern"),
+    listen: Annotated[str, typer.Option(help="The receiver's port; 0 takes a free one.")] = "0",
+    seconds: Annotated[float, typer.Option("--for", help="Stop by itself after this time.")] = 0,
+) -> None:
+    """Capture, keep, sync: a receiver and a simulated board, live. Ctrl-C stops both."""
+    machine = machine or paths.EXAMPLES / "greenhouse.json"
+    raise typer.Exit(asyncio.run(_run(machine, data, int(listen), seconds)))
+
+
+class Board:
+    """What the simulated board has said so far."""
+
+    def __init__(self):
+        self.status = {}
+        self.log = deque(maxlen=LOG_LINES)
+
+    async def read_status(self, stream):
+        """Take status lines until the board ends."""
+        async for line in stream:
+            self.status = json.loads(line)
+
+    async def read_log(self, stream, echo):
+        """Take log lines until the board ends; show them at once if there is no live display."""
+        async for line in stream:
+            text = line.decode(errors="replace").rstrip()
+            self.log.append(text)
+            if echo:
+                print(text, file=sys.stderr)
+
+
+async def _run(machine, data, port, seconds):
+    cloud_dir = data / "cloud"
+    cloud_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    secret = data / "board.secret"
+    ensure_secret_file(secret)
+    with contextlib.closing(Accounts(cloud_dir)) as accounts:
+        accounts.add_part(PART_ID, read_secret_file(secret))
+    context, ca = dev_tls_context(cloud_dir)
+    console = Console()
+    async with serve(cloud_dir, port=port, ssl_context=context) as receiver:
+        _say(console, f"receiver at {receiver.url}, its data in {cloud_dir}")
+        command = [
+            *(sys.executable, "-m", "cistern_tools", "sim", str(machine), "--json"),
+            *("--cloud", receiver.url, "--ca", str(ca), "--part-id", PART_ID),
+            *("--secret-file", str(secret), "--flash", str(data / "board.flash")),
+            *("--for", str(seconds)),
+        ]
+        board = Board()
+        # In a session of its own, so that Ctrl-C reaches the board only when this process says so.
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,
+        )
+        readers = asyncio.gather(
+            board.read_status(process.stdout),
+            board.read_log(process.stderr, not console.is_terminal),
+        )
+        try:
+            await _watch(console, cloud_dir, board, process, seconds)
+        finally:
+            await _stop(process)
+            await readers
+    _say(console, "stopped; what is not synced yet is on the board's flash for the next run")
+    if process.returncode:
+        print("\n".join(board.log), file=sys.stderr)
+        _say(console, f"the board ended with exit status {process.returncode}")
+    return 1 if process.returncode else 0
+
+
+async def _watch(console, cloud_dir, board, process, seconds):
+    """Show the board until it ends or the user stops it."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    ended = asyncio.create_task(process.wait())
+    stopped = asyncio.create_task(stop.wait())
+    hint = f'cistern query "SELECT * FROM readings ORDER BY time DESC LIMIT 10" --data {cloud_dir}'
+    _say(console, f"ask the data while it arrives: .venv/bin/{hint}")
+    live = Live(console=console, auto_refresh=False) if console.is_terminal else None
+    with live or contextlib.nullcontext():
+        shown = 0
+        while not (ended.done() or stop.is_set()):
+            latest = await asyncio.to_thread(_latest, cloud_dir)
+            if live:
+                live.update(_screen(board, latest), refresh=True)
+            elif board.status and time.monotonic() - shown > 1:
+                shown = time.monotonic()
+                _say(console, _line(board.status, latest))
+            await asyncio.wait(
+                (ended, stopped), timeout=REFRESH_S, return_when=asyncio.FIRST_COMPLETED
+            )
+    stopped.cancel()
+
+
+async def _stop(process):
+    """End the board the way a user does; cut its power if it does not end."""
+    if process.returncode is not None:
+        return
+    process.send_signal(signal.SIGINT)
+    try:
+        await asyncio.wait_for(process.wait(), STOP_TIMEOUT_S)
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+
+
+def _latest(cloud_dir):
+    """The newest reading in the receiver's store as text, or None."""
+    with contextlib.closing(connect(cloud_dir)) as db:
+        row = db.execute(LATEST, (PART_ID,)).fetchone()
+    if row is None:
+        return None
+    component, method, params, when, payload = row
+    named = f" {params}" if params != "{}" else ""
+    return f"{when}  {component} {method}{named}  {payload}"
+
+
+def _screen(board, latest):
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("stream", no_wrap=True)
+    for name in COLUMNS:
+        table.add_column(name, justify="right")
+    table.add_column("in the cloud")
+    for name, stream in sorted(board.status.get("streams", {}).items()):
+        known = stream["synced"] + stream["pending"]
+        bar = ProgressBar(total=max(known, 1), completed=stream["synced"], width=16)
+        table.add_row(name, *(f"{stream[c]:,}" for c in COLUMNS), bar)
+    link = board.status.get("link", "starting")
+    return Group(
+        table,
+        Text(f"link: {link}   uptime: {board.status.get('t', 0):.0f} s"),
+        Text(f"newest reading in the cloud: {latest or 'none yet'}", style="green"),
+        *(Text(line, style="dim", no_wrap=True, overflow="ellipsis") for line in board.log),
+        Text("Ctrl-C stops; the next run continues", style="dim"),
+    )
+
+
+def _line(status, latest):
+    totals = {c: sum(s[c] for s in status["streams"].values()) for c in COLUMNS}
+    counts = "  ".join(f"{c} {n}" for c, n in totals.items())
+    return f"t {status['t']:.0f} s  {counts}  link {status['link']}  newest in the cloud: {latest}"
+
+
+def _say(console, text):
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
