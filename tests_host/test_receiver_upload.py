@@ -5,6 +5,7 @@ import contextlib
 import datetime
 import resource
 import signal
+import sqlite3
 import threading
 import time
 
@@ -22,10 +23,10 @@ from viam.gen.app.datasync.v1.data_sync_pb2 import (
 )
 from viam.rpc.dial import DialOptions
 
-from cistern_tools.receiver import schema
+from cistern_tools.receiver import parcels, schema
 from cistern_tools.receiver.accounts import API_KEY, Accounts
 from cistern_tools.receiver.server import serve
-from cistern_tools.receiver.store import Store
+from cistern_tools.receiver.store import Reading, Store, Upload, database_path
 from receiver_support import (
     NS,
     OTHER,
@@ -502,6 +503,24 @@ def test_a_full_disk_is_said_and_what_was_answered_is_kept(tmp_path):
     assert numbers(tmp_path) == answered
 
 
+def test_an_upload_that_fails_half_way_leaves_nothing_and_hinders_nothing(tmp_path):
+    def new(*missing):
+        places = [parcels.Parcel(1, i, 1) for i in range(len(missing))]
+        listed = parcels.Parcels(b"12345678", places)
+        readings = [Reading(T0, 0, value, "{}") for value in missing]
+        return Upload(
+            PART, PART, "t", "s1", "Readings", "{}", "[]", 9, None, None, listed, readings
+        )
+
+    with contextlib.closing(Store(database_path(tmp_path))) as store:
+        with pytest.raises(sqlite3.IntegrityError):
+            store.add_upload(new(0, None))
+        for table in ("stream", "tagset", "flash_log", "upload", "batch", "reading"):
+            assert select(tmp_path, f"SELECT count(*) FROM {table}") == [(0,)], table
+        assert store.add_upload(new(0, 0)).stored == 2
+    assert select(tmp_path, "SELECT count(*) FROM readings") == [(2,)]
+
+
 def test_a_second_receiver_on_the_same_folder_is_refused(tmp_path):
     with (
         process(tmp_path) as (_, _),
@@ -512,8 +531,6 @@ def test_a_second_receiver_on_the_same_folder_is_refused(tmp_path):
 
 
 def test_a_database_of_a_newer_version_or_of_others_is_refused_and_untouched(tmp_path):
-    import sqlite3
-
     run(_start_and_stop(tmp_path))
     with contextlib.closing(sqlite3.connect(tmp_path / "readings.db")) as db:
         db.execute(f"PRAGMA user_version = {schema.VERSION + 1}")

@@ -29,7 +29,7 @@ COLUMNS = (
     "tags",
     "payload",
 )
-BATCH_ROWS = 50_000  # of a Parquet row group: some 10 MB
+BATCH_ROWS = 20_000  # of a Parquet row group: some 20 MB while it is made
 _AGO = re.compile(r"([0-9]+)([smhdw])", re.ASCII)
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 

@@ -8,16 +8,9 @@ import asyncio
 from struct import pack
 
 from cistern.errors import LinkError
-from cistern.net import h2
+from cistern.net import const
 from cistern.net.grpc import Answer, error, request
-
-try:
-    from micropython import const
-except ImportError:
-
-    def const(x):
-        return x
-
+from cistern.net.h2 import Connection
 
 # What one write carries: a whole frame fits one TLS record of 4 KB, what ESP32's mbedTLS sends.
 _TX_SIZE = const(4096)
@@ -29,23 +22,24 @@ _CLOSE_S = const(1)
 _REFUSED_STREAM = const(7)
 _ENHANCE_YOUR_CALM = const(11)
 _INTERNAL = const(13)
-
-
-class Reply:
-    """A successful answer: message (bytearray), headers and trailers (dicts of str)."""
-
-    def __init__(self, message, headers, trailers):
-        self.message = message
-        self.headers = headers
-        self.trailers = trailers
+_SIZE = "the pieces of a message do not add up to its size"
+# Events of h2.
+_HEADERS = const(0)
+_DATA = const(1)
+_END = const(2)
+_RESET = const(3)
+_GOAWAY = const(7)
 
 
 class Call(Answer):
-    """One call. seen: the server may have acted on what was written."""
+    """One call, and the reply to a unary one: message, headers, trailers.
+
+    seen: the server may have acted on what was written.
+    """
 
     def __init__(self, limit):
         super().__init__(limit)
-        self.link = self.stream = self.timer = None
+        self.link = self.stream = self.timer = self.message = None
         self.seen = False
         self.event = asyncio.Event()  # something changed
         self._owed = 0
@@ -108,23 +102,25 @@ class Call(Answer):
         if self.timer:
             self.timer.cancel()
         self.fail("call", "cancelled", False)
-        if self.stream:
+        if self.link:
             self.link.conn.reset(self.stream)
             self.link.freed.set()
             self.link.kick()
+            self.link = None
 
 
 def _framed(pieces, size):
     """The pieces of a message behind its prefix: not compressed, length."""
     yield pack(">BI", 0, size)
     yield from pieces
+    raise ValueError(_SIZE)
 
 
 class Link:
     """One connection: a byte stream, the state of HTTP/2, a task that reads, one that pings."""
 
     def __init__(self, stream, channel):
-        self.conn = h2.Connection(channel.window, table=channel.table)
+        self.conn = Connection(channel.window, table=channel.table)
         self.freed = asyncio.Event()  # a stream ended, or the peer allows more
         self.error = None
         self._stream = stream
@@ -135,10 +131,6 @@ class Link:
         self._heard = False
         self.reader = asyncio.create_task(self._read())
         self._pinger = asyncio.create_task(self._keep_alive())
-
-    def usable(self):
-        """New calls may start here."""
-        return not self.error and not self.conn.closing
 
     def fail(self, layer, text, retry=True, close=True):
         """The connection is over: every call on it ends with this error."""
@@ -192,37 +184,34 @@ class Link:
         kind = event[0]
         st = event[1]
         if not st:
-            if kind == h2.GOAWAY and event[3] == _ENHANCE_YOUR_CALM:
+            if kind == _GOAWAY and event[3] == _ENHANCE_YOUR_CALM:
                 self._channel.keepalive_ms *= 2  # too many PINGs, gRPC's proposal A8
             for st in self.conn.streams.values():  # their windows may have changed
                 st.owner.event.set()
             self.freed.set()
             return
         call = st.owner
-        if kind == h2.HEADERS:
+        if kind == _HEADERS:
             call.on_headers(event[2])
-        elif kind == h2.DATA:
+        elif kind == _DATA:
             call.on_data(event[2])
-        elif kind == h2.END:
+        elif kind == _END:
             call.on_end()
-        elif kind == h2.RESET:
+        elif kind == _RESET:
             code = event[2]
             # A refused call was not processed, RFC 9113, section 8.7.
-            call.fail(
-                "http2",
-                f"the {'server' if event[3] else 'client'} reset the call: {_error_name(code)}",
-                seen=code != _REFUSED_STREAM,
-            )
+            text = f"{_error_name(code)} {'from' if event[3] else 'by'} the server"
+            call.fail("http2", text, True, code != _REFUSED_STREAM)
         call.event.set()
 
     async def _keep_alive(self):
-        """PING a connection on which nothing came for keepalive_ms; it must answer in answer_ms."""
+        """PING when nothing came for keepalive_ms; an answer must come within answer_ms."""
         channel = self._channel
         quiet = 0
         while channel.keepalive_ms:
             self._heard = False
             await asyncio.sleep(channel.keepalive_ms / 4000)
-            self.conn.calm()
+            self.conn.idle = 0
             quiet = 0 if self._heard else quiet + 1
             if quiet >= 4:
                 self.conn.ping()
@@ -273,12 +262,14 @@ class Link:
                 stop = body + n
                 while body < stop:
                     while not piece:
-                        piece = memoryview(next(pieces, b"")) or _short()
+                        piece = memoryview(next(pieces))
                     k = min(len(piece), stop - body)
                     tx[body : body + k] = piece[:k]
                     piece = piece[k:]
                     body += k
                 left -= n
+                if piece and not left:
+                    raise ValueError(_SIZE)
                 tx[:at] = conn.take()
                 if n or not left:
                     call.seen = call.seen or not left
@@ -294,10 +285,6 @@ class Link:
         self.kick()
         if call.error:
             raise call.error
-
-
-def _short():
-    raise ValueError("the pieces of a message are shorter than its size")
 
 
 def _error_name(code):
@@ -347,7 +334,8 @@ class Channel:
 
     def connected(self):
         """Whether there is a connection on which calls can start."""
-        return bool(self._link and self._link.usable())
+        link = self._link
+        return bool(link and not link.error and not link.conn.closing)
 
     async def _open(self, call, path, metadata, timeout_ms):
         """Give a call its stream; its header block waits to be written."""
@@ -368,7 +356,8 @@ class Channel:
             call.stream = link.conn.open(fields, False, call)
 
     async def unary(self, path, message, metadata=(), timeout_ms=20000, size=None):
-        """Make one call; returns a Reply, raises LinkError or GrpcError.
+        """Make one call; returns the reply: .message (bytearray), .headers and .trailers (dicts of
+        str). Raises LinkError or GrpcError.
 
         message: bytes-like, or with size= an iterable of bytes-like pieces of that many bytes.
         timeout_ms: for everything, connecting included; also sent to the server.
@@ -391,7 +380,8 @@ class Channel:
                 body = await call.receive()
                 if body is None or await call.receive() is not None:
                     raise error(_INTERNAL, "not one message in the answer to a unary call")
-                return Reply(body, call.headers, call.trailers)
+                call.message = body
+                return call
             except LinkError as e:
                 if not again or e.maybe_seen or e.layer not in ("http2", "connect"):
                     raise

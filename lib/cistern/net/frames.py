@@ -6,13 +6,7 @@ is passed on in the pieces in which it came. What a frame means is up to h2.Conn
 
 from struct import unpack_from
 
-try:
-    from micropython import const
-except ImportError:
-
-    def const(x):
-        return x
-
+from cistern.net import const
 
 # Error codes, section 7.
 _PROTOCOL_ERROR = const(1)

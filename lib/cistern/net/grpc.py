@@ -7,14 +7,7 @@ from binascii import a2b_base64, b2a_base64
 from struct import unpack
 
 from cistern.errors import GrpcError
-
-try:
-    from micropython import const
-except ImportError:
-
-    def const(x):
-        return x
-
+from cistern.net import const
 
 # Statuses, doc/statuscodes.md.
 _UNKNOWN = const(2)

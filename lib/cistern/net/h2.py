@@ -16,17 +16,10 @@ number of DATA events):
 
 from struct import pack, pack_into, unpack_from
 
+from cistern.net import const
 from cistern.net.fields import check
 from cistern.net.frames import ProtocolError, Reader
 from cistern.net.hpack import Decoder, HpackError, encode
-
-try:
-    from micropython import const
-except ImportError:
-
-    def const(x):
-        return x
-
 
 HEADERS, DATA, END, RESET, WINDOW, SETTINGS, PONG, GOAWAY = range(8)
 
@@ -71,9 +64,9 @@ _MAX_ID = const(0x3FFFFFFF)
 # A block may have this many CONTINUATION frames. One frame of 16 KB is already far above any
 # header limit of ours, but a peer may cut small.
 _MAX_CONTINUATIONS = const(8)
-# Frames in a row that bring nothing: all but DATA with payload and header blocks, and until we send
-# DATA or calm() is called. Servers send two or three a DATA frame of ours; a flood of 1,000 costs
-# the peer 9 KB and an ESP32 1 s of CPU.
+# Frames in a row that bring nothing: all but DATA with payload and header blocks, until we send
+# DATA or the driver sets `idle` back. Servers send two or three a DATA frame of ours; a flood of
+# 1,000 costs the peer 9 KB and an ESP32 1 s of CPU.
 _MAX_IDLE_FRAMES = const(1000)
 # Bytes of answers (acks, resets, window updates) that receive() queued and nobody took: 60 PINGs.
 # A peer that makes us answer and does not read is cut off here.
@@ -121,7 +114,7 @@ class Connection(Reader):
         self._eaten = 0  # of that, what has come and was not given back
         self._decoder = Decoder(table, limit)
         self._reset = []  # ids of streams that we reset lately
-        self._idle = 0  # see _MAX_IDLE_FRAMES
+        self.idle = 0  # see _MAX_IDLE_FRAMES; the driver may set it to 0 as time passes
         self._answers = 0  # see _MAX_ANSWERS
         self._out = bytearray()
         self._prefix = b"\x20"  # of our first block: HPACK table size 0 (RFC 7541, 4.2)
@@ -197,7 +190,7 @@ class Connection(Reader):
         pack_into(">BHBBI", buf, at, 0, n, _DATA, _END_STREAM if end else 0, st.id)
         self.window -= n
         st.window -= n
-        self._idle = 0
+        self.idle = 0
         if end:
             self._close(st, _LOCAL)
 
@@ -230,10 +223,6 @@ class Connection(Reader):
         """Announce the end of the connection (section 6.8)."""
         self.closing = True
         self._put(_GOAWAY, 0, 0, pack(">II", self._last, code))
-
-    def calm(self):
-        """Time has passed: count frames without use from 0 again (_MAX_IDLE_FRAMES)."""
-        self._idle = 0
 
     # What comes in.
 
@@ -286,8 +275,8 @@ class Connection(Reader):
 
     def _enter(self, kind, flags, sid, n):
         """A frame begins."""
-        self._idle += 1
-        if self._idle > _MAX_IDLE_FRAMES:
+        self.idle += 1
+        if self.idle > _MAX_IDLE_FRAMES:
             raise ProtocolError(_ENHANCE_YOUR_CALM)
         if kind == _CONTINUATION:
             self._count += 1
@@ -321,7 +310,7 @@ class Connection(Reader):
         if kind == _DATA:
             st = self._stream
             if st:
-                self._idle = 0
+                self.idle = 0
                 self._events.append((DATA, st, chunk))
                 if st.length >= 0:
                     st.length -= len(chunk)
@@ -390,7 +379,7 @@ class Connection(Reader):
                         self._fail(_PROTOCOL_ERROR)
                         return
                     st.length = int(value)
-        self._idle = 0
+        self.idle = 0
         self._events.append((HEADERS, st, fields))
         if self._ends:
             self._end()

@@ -198,25 +198,26 @@ def _put_int(out, flags, bits, n):
     out.append(n)
 
 
+def _put_string(out, s):
+    _put_int(out, 0, 7, len(s))
+    out.extend(s)
+
+
 def encode(out, fields):
     """Append the block of the (name, value) fields to the bytearray `out`.
 
-    authorization and cookie are marked never-indexed, so that no hop stores them (section 7.1.3).
+    authorization is marked never-indexed, so that no hop stores it (section 7.1.3).
     """
     for name, value in fields:
+        flags = 128
+        bits = 7
         at = _STATIC.find(b"\n" + name + b"\t" + value + b"\n")
-        if at >= 0:
-            out.append(128 | _STATIC.count(b"\n", 0, at + 1))
-            continue
-        at = _STATIC.find(b"\n" + name + b"\t")
-        _put_int(
-            out,
-            16 if name in (b"authorization", b"cookie") else 0,
-            4,
-            _STATIC.count(b"\n", 0, at + 1) if at >= 0 else 0,
-        )
         if at < 0:
-            _put_int(out, 0, 7, len(name))
-            out.extend(name)
-        _put_int(out, 0, 7, len(value))
-        out.extend(value)
+            at = _STATIC.find(b"\n" + name + b"\t")
+            flags = 16 if name == b"authorization" else 0
+            bits = 4
+        _put_int(out, flags, bits, _STATIC.count(b"\n", 0, at + 1))  # 0 when at is -1
+        if at < 0:
+            _put_string(out, name)
+        if not flags & 128:
+            _put_string(out, value)

@@ -6,9 +6,8 @@ _ERRORS = (  # RFC 9113, section 7
     "INADEQUATE_SECURITY HTTP_1_1_REQUIRED"
 )
 NO_ALPN = (
-    "the server closed the connection right after the TLS handshake; this runtime cannot offer "
-    "ALPN, which strict gRPC servers demand: use Cistern's firmware, or a server that takes "
-    "HTTP/2 without ALPN such as Cistern's receiver"
+    "the server closed the connection right after the TLS handshake: strict gRPC servers demand "
+    "ALPN, which this runtime lacks. Use Cistern's firmware, or a server that does without it"
 )
 
 

@@ -1,0 +1,66 @@
+"""What the log itself remembers: when it was what time, and what was lost.
+
+It is written at the start of every sector, so it survives whatever sectors are reclaimed, and the newest sector
+tells it all.
+"""
+
+from binascii import crc32
+from struct import pack, unpack_from
+
+# The index is the code on flash.
+REASONS = ("other", "log_full", "thinned", "ring_full", "source_error", "late")
+_ANCHOR = "<IQQI"  # boot, uptime, UTC, uncertainty
+_LOSS = "<IBI"  # CRC32 of the definition, reason, readings
+# Beyond it the oldest anchors are forgotten: 24 bytes each, an eighth of a sector.
+_MAX_ANCHORS = 20
+# Beyond it losses of further streams are counted together: 9 bytes each, a seventh of a sector.
+_MAX_LOSSES = 64
+
+
+class State:
+    """anchors: {boot: (uptime_us, utc_us, uncertainty_us)}. losses: {(CRC32 of the definition, code): readings}."""
+
+    def __init__(self):
+        self.anchors = {}
+        self.losses = {}
+
+    def anchor(self, boot, uptime_us, utc_us, uncertainty_us):
+        """Take in an anchor; the best one of each boot stays."""
+        old = self.anchors.get(boot)
+        if old is None or uncertainty_us <= old[2]:
+            self.anchors[boot] = uptime_us, utc_us, uncertainty_us
+        if len(self.anchors) > _MAX_ANCHORS:
+            self.anchors.pop(min(self.anchors))
+
+    def lose(self, key, count):
+        """Count readings that are lost."""
+        if key not in self.losses and len(self.losses) >= _MAX_LOSSES:
+            key = (0, 0)
+        self.losses[key] = min(self.losses.get(key, 0) + count, 0xFFFFFFFF)
+
+    def pack(self, victim):
+        """The body of a STATE record; victim: the sequence of the sector whose loss it counts, or 0."""
+        body = pack("<IB", victim, len(self.anchors))
+        for boot in self.anchors:
+            body += pack(_ANCHOR, boot, *self.anchors[boot])
+        for key in self.losses:
+            body += pack(_LOSS, key[0], key[1], self.losses[key])
+        return body
+
+    def load(self, body):
+        """Take over a STATE record; its victim."""
+        self.anchors = {}
+        self.losses = {}
+        victim, n = unpack_from("<IB", body)
+        at = 5 + 24 * n
+        for i in range(5, at, 24):
+            self.anchor(*unpack_from(_ANCHOR, body, i))
+        for i in range(at, len(body), 9):
+            definition, code, count = unpack_from(_LOSS, body, i)
+            self.losses[definition, code] = count
+        return victim
+
+
+def loss_key(definition, code):
+    """The key of a stream's losses."""
+    return crc32(definition), code

@@ -1,0 +1,224 @@
+"""`cistern check`: what it prints, how it exits, and whether its forecast comes true."""
+
+import asyncio
+import json
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from cistern import config, resources
+from cistern.app import App
+from cistern_tools import paths
+from cistern_tools.check import RESERVE, amount, check, duration
+from cistern_tools.forecast import Forecast, RamFlash, VirtualPort
+
+GREENHOUSE = paths.EXAMPLES / "greenhouse.json"
+cli = typer.Typer()
+cli.command()(check)
+
+
+def run(*arguments):
+    return CliRunner().invoke(cli, [str(a) for a in arguments], env={"COLUMNS": "200"})
+
+
+def report(*arguments):
+    result = run(*arguments, "--json")
+    return result.exit_code, json.loads(result.stdout)
+
+
+def machine(*components, **attributes):
+    manager = {"name": "dm", "type": "data_manager", "attributes": attributes}
+    return {"services": [manager], "components": list(components)}
+
+
+def component(name, kind, model, *methods, **attributes):
+    capture = {"type": "data_manager", "attributes": {"capture_methods": list(methods)}}
+    return {
+        "name": name,
+        "type": kind,
+        "model": model,
+        "attributes": attributes,
+        "service_configs": [capture],
+    }
+
+
+def readings(hz, **more):
+    return {"method": "Readings", "capture_frequency_hz": hz, **more}
+
+
+def board(hz, **more):
+    method = {
+        "method": "Analogs",
+        "capture_frequency_hz": hz,
+        "additional_params": {"reader_name": "a"},
+        **more,
+    }
+    return component("esp32", "board", "esp32", method, analogs=[{"name": "a", "pin": "34"}])
+
+
+@pytest.fixture
+def written(tmp_path):
+    def write(content):
+        path = tmp_path / "machine.json"
+        path.write_text(content if isinstance(content, str) else json.dumps(content))
+        return path
+
+    return write
+
+
+def test_the_example_has_no_problem_and_a_row_for_each_stream():
+    code, said = report(GREENHOUSE)
+    assert code == 0 and said["problems"] == []
+    rates = {s["stream"]: s["frequency_hz"] for s in said["streams"]}
+    assert rates == {
+        "esp32/Analogs(reader_name=temp)": 100,
+        "tmp36/Readings": 0.2,
+        "my-wifi-sensor/Readings": 0.1,
+        "counter/Readings": 2,
+    }
+    assert said["ring_bytes"] == 26000
+    text = run(GREENHOUSE).stdout
+    for word in (*rates, "100 Hz", "a day", "Offline, its 1048576 bytes are full", "lifetime"):
+        assert word in text, word
+
+
+def test_an_error_is_printed_with_its_path_and_exits_1(written):
+    path = written(machine(component("s", "sensor", "fake", readings(-1)), board(10)))
+    result = run(path)
+    assert result.exit_code == 1
+    at = "components[0].service_configs[0].attributes.capture_methods[0].capture_frequency_hz"
+    assert f"error   {at}: -1 is out of range: above 0" in result.stdout
+    assert "esp32/Analogs" in result.stdout  # the rest has its forecast
+
+
+def test_a_warning_alone_exits_0(written):
+    result = run(written(dict(machine(board(10)), remotes=[{"name": "r"}])))
+    assert result.exit_code == 0 and "warning remotes: known, not yet supported" in result.stdout
+
+
+def test_what_only_shows_when_the_board_is_built_is_an_error_too(written):
+    sensor = component("t", "sensor", "tmp36", readings(1), analog_reader="x")
+    code, said = report(written(machine(sensor, board(10))))
+    assert code == 1
+    (problem,) = said["problems"]
+    assert problem["path"] == "components[0]" and "'x'" in problem["message"]
+    assert [s["stream"] for s in said["streams"]] == ["esp32/Analogs(reader_name=a)"]
+
+
+def test_broken_json_is_told_with_file_line_and_column_and_exits_2(written):
+    path = written('{\n  "components": [],\n}')
+    result = run(path)
+    assert result.exit_code == 2
+    assert result.stderr == f"{path}:2:19: expected no comma before the closing }}\n"
+    code, said = report(path)
+    assert code == 2 and (said["line"], said["column"]) == (2, 19) and said["file"] == str(path)
+
+
+def test_a_file_that_cannot_be_read_exits_2(tmp_path):
+    result = run(tmp_path / "none.json")
+    assert result.exit_code == 2 and "none.json: No such file" in result.stderr
+    assert run(tmp_path).exit_code == 2
+
+
+def test_a_flash_size_that_no_log_can_have_is_refused():
+    for size in ("1000", "4K", "8M1", "-1"):
+        assert run(GREENHOUSE, f"--flash-size={size}").exit_code == 2
+
+
+def test_nothing_to_capture_is_said(written):
+    for content in (machine(), machine(board(10), capture_disabled=True)):
+        result = run(written(content))
+        assert result.exit_code == 0 and "Nothing is captured." in result.stdout
+        _, said = report(written(content))
+        assert said["streams"] == [] and said["flash"]["lifetime_years"] is None
+
+
+def test_a_flash_lives_as_long_as_100000_erases_of_every_sector():
+    for size, capacity in (("1M", 1 << 20), ("256K", 1 << 18)):
+        flash = report(GREENHOUSE, "--flash-size", size)[1]["flash"]
+        years = capacity * 100_000 / flash["bytes_per_day"] / 365.25
+        assert flash["size"] == capacity and flash["lifetime_years"] == pytest.approx(years)
+    result = run(GREENHOUSE, "--flash-size", "256K")
+    assert "Projected flash lifetime: 1.4 years" in result.stdout
+    assert "raise flush_interval_ms" in result.stdout
+
+
+MACHINES = {
+    "fast": machine(board(200, cache_size_kb=4)),
+    "mixed": machine(
+        board(50), component("c", "sensor", "fake", readings(2, cache_size_kb=2), counter=True)
+    ),
+    "kept in RAM for long": machine(board(5, cache_size_kb=20), flush_interval_ms=60000),
+    "slow": machine(*(component(f"s{i}", "sensor", "fake", readings(0.5)) for i in range(3))),
+}
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_the_forecast_comes_true_on_a_board_that_fills_up(name):
+    """A board in virtual time, offline, gives up its first readings when it was foreseen."""
+    blocks = 32
+    plan = config.plan(MACHINES[name], resources)
+    assert plan.problems == []
+    foreseen = (blocks - RESERVE) * 4096 / Forecast(plan).bytes_per_s
+    port = VirtualPort(blocks)
+    app = App(port)
+    app.apply(plan)
+    port.engine = app.engine
+    while not any(reason == "log_full" for _, reason in app.log.stats().lost):
+        port.end_us = port.now_us + 1_000_000
+        asyncio.run(app.engine.run())
+    # It can be so exact: a sector is opened, and given up, as a whole.
+    assert port.now_us / 1e6 == pytest.approx(foreseen, rel=1.1 / blocks)
+
+
+def test_the_ring_holds_as_many_readings_as_foreseen():
+    plan = config.plan(MACHINES["mixed"], resources)
+    for stream, kb in zip(Forecast(plan).streams, (1, 2), strict=True):
+        assert stream["ring_bytes"] == kb * 1000
+        port = VirtualPort()
+        app = App(port)
+        app.apply(plan)
+        (collector,) = (c for c in app.engine.collectors if c.name == stream["stream"])
+        while not collector.ring.overwritten:
+            port.now_us += 1000
+            collector.serve()
+        assert abs(collector.ring.readings - stream["ring_readings"]) <= 2
+
+
+def test_a_stream_slower_than_the_simulation_is_measured_too():
+    slow = component("s", "sensor", "fake", readings(0.0001), counter=True)
+    (stream,) = Forecast(config.plan(machine(slow), resources)).streams
+    assert 10 < stream["flash_bytes_per_reading"] < 60
+    assert stream["flash_bytes_per_day"] == pytest.approx(
+        8.64 * stream["flash_bytes_per_reading"], rel=0.1
+    )
+
+
+def test_amounts_and_times_for_people():
+    assert [amount(n) for n in (999, 1000, 2_500_000, 3e9)] == [
+        "999 B",
+        "1.0 KB",
+        "2.5 MB",
+        "3.0 GB",
+    ]
+    assert [duration(s) for s in (4.44, 61, 7260, 86400, 200000, 400 * 86400)] == [
+        "4.4 s",
+        "1 min 1 s",
+        "2 h 1 min",
+        "1 day 0 h",
+        "2 days 7 h",
+        "1 year 34 days",
+    ]
+
+
+def test_the_flash_in_memory_is_nor_flash():
+    flash = RamFlash(4)
+    flash.writeblocks(1, b"\x0f\xf0", 5)
+    flash.writeblocks(1, b"\xf5", 5)
+    got = bytearray(3)
+    flash.readblocks(1, got, 5)
+    assert got == b"\x05\xf0\xff" and flash.ioctl(4, 0) == 4 and flash.ioctl(5, 0) == 4096
+    flash.ioctl(6, 1)
+    flash.readblocks(1, got, 5)
+    assert got == b"\xff\xff\xff"

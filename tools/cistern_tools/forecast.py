@@ -1,0 +1,208 @@
+"""What a plan writes to flash: a board in virtual time, and the parcels that it writes counted.
+
+Needs lib/ on the path. Nothing here is guessed but the values that the inputs have.
+"""
+
+import asyncio
+import random
+from collections import defaultdict
+
+from cistern.app import App, stream_name
+from cistern.port.pc import SimulatedADC, SimulatedPin, ticks_diff
+from cistern.record import Stream, read_definition
+from cistern.store.layout import COUNT_SIZE, HEAD, SECTOR_HEAD
+
+BLOCK = 4096
+DAY_S = 86400
+# Turns of the board's loop that are simulated, and bounds of the time that they may stand for.
+TURNS = 20_000
+LEAST_S = 5
+MOST_S = 600
+# That time is stretched, up to so many times more turns, for so many flush intervals to fit in.
+STRETCH = 5
+FLUSHES = 3
+# A ring is filled up to this size, and the rest of a larger one is taken to be like it.
+FILLED = 65536
+# Every sector repeats its header, the boot's clock anchor, and the definitions of its streams.
+ANCHOR = HEAD + 28
+TICKS = (1 << 30) - 1
+
+
+class VirtualPort:
+    """A board's port (docs/DESIGN.md) in a time that passes when the program sleeps.
+
+    logged: (level, text) of what the program says. A sleep takes up to 1 ms longer than asked
+    for, like those of a busy board, so that times cost in a parcel what they cost there.
+    """
+
+    alpn = True
+
+    def __init__(self, blocks=256):
+        self.ticks_diff = ticks_diff
+        self.flash = RamFlash(blocks)
+        self.now_us = 0
+        self.end_us = None
+        self.engine = None
+        self.logged = []
+        self._random = random.Random(1)
+
+    def ticks_us(self):
+        """A call takes 2 µs."""
+        self.now_us += 2
+        return self.now_us & TICKS
+
+    def uptime_us(self):
+        """Virtual microseconds."""
+        return self.now_us
+
+    def utc_us(self):
+        """The clock is set from the start."""
+        return 1_700_000_000_000_000 + self.now_us
+
+    async def sleep_ms(self, n):
+        """Pass the time; at end_us the engine is stopped."""
+        self.now_us += n * 1000 + self._random.randrange(1000)
+        if self.now_us >= self.end_us:
+            self.engine.stop()
+
+    def urandom(self, n):
+        """The same in every run, so that every run says the same."""
+        return self._random.randbytes(n)
+
+    def log(self, level, text):
+        """Keep it."""
+        self.logged.append((level, text))
+
+    def adc(self, pin):
+        """A voltage that moves."""
+        return SimulatedADC(pin, self.ticks_us)
+
+    def pin(self, pin):
+        """A level that changes."""
+        return SimulatedPin(pin, self.ticks_us)
+
+    def wifi_rssi(self):
+        """Signal strength in dBm."""
+        return -55 - (self.now_us >> 21 & 7)
+
+
+class RamFlash:
+    """NOR flash in memory: MicroPython's extended block device."""
+
+    def __init__(self, blocks):
+        self._blocks = [bytearray(b"\xff" * BLOCK) for _ in range(blocks)]
+
+    def readblocks(self, n, buf, off=0):
+        """Fill `buf`."""
+        buf[:] = self._blocks[n][off : off + len(buf)]
+
+    def writeblocks(self, n, buf, off=0):
+        """Clear the bits that are 0 in `buf`."""
+        block = self._blocks[n]
+        for i, byte in enumerate(bytes(buf), off):
+            block[i] &= byte
+
+    def ioctl(self, op, arg):
+        """Block count (4), block size (5), erase (6)."""
+        if op == 6:
+            self._blocks[arg][:] = b"\xff" * BLOCK
+        return {4: len(self._blocks), 5: BLOCK}.get(op, 0)
+
+
+class Forecast:
+    """What a plan's collectors write, measured on a board in virtual time.
+
+    said: (level, text) of what the program reports. streams: a dict for each collector that runs.
+    bytes_per_s: of flash, headers and all.
+    """
+
+    def __init__(self, plan):
+        self._port = VirtualPort()
+        self._app = App(self._port)
+        self._app.apply(plan)
+        self._port.engine = self._app.engine
+        self._definition = {}  # the newest, by stream
+        self._parcels = defaultdict(lambda: [0, 0, 0])  # parcels, readings, bytes, by stream
+        self._flush_s = plan.service.flush_interval_ms / 1000
+        self._count_parcels()
+        self.streams = []
+        if self._app.engine.collectors:
+            rate = sum(c.frequency_hz for c in plan.collectors)
+            self._port.end_us = int(1e6 * self._span(rate + 20))  # it wakes 20 times a second
+            asyncio.run(self._app.engine.run())
+            wanted = {self._name(c): c for c in plan.collectors}
+            for collector in self._app.engine.collectors:
+                self._add(collector, wanted[collector.name])
+        self.bytes_per_s = sum(s["flash_bytes_per_day"] for s in self.streams) / DAY_S
+        self.said = self._port.logged
+
+    def _span(self, turns_per_s):
+        """Seconds to simulate."""
+        span = min(max(TURNS / turns_per_s, LEAST_S), MOST_S)
+        return max(span, min(FLUSHES * self._flush_s, STRETCH * TURNS / turns_per_s))
+
+    def _name(self, wanted):
+        return stream_name(
+            Stream(wanted.component_type, wanted.component, wanted.method, wanted.params)
+        )
+
+    def _count_parcels(self):
+        append = self._app.log.append
+
+        def counted(definition, payload, readings):
+            append(definition, payload, readings)
+            name = stream_name(read_definition(definition)[0])
+            self._definition[name] = HEAD + 1 + len(definition)
+            total = self._parcels[name]
+            total[0] += 1
+            total[1] += readings
+            total[2] += HEAD + COUNT_SIZE + len(payload)
+
+        self._app.log.append = counted
+
+    def _add(self, collector, wanted):
+        total = self._parcels[collector.name]
+        if not total[0]:
+            self._app.engine.seal(collector)
+        # A slow stream's readings are sealed one by one; it may have had none in that time.
+        slow = wanted.frequency_hz * self._flush_s <= 1
+        while slow and total[0] < FLUSHES and self._take(collector):
+            self._app.engine.seal(collector)
+        _, readings, written = total
+        if not readings:
+            return
+        per_reading = written / readings
+        ring = self._ring_readings(collector)
+        self.streams.append(
+            {
+                "stream": collector.name,
+                "path": wanted.path,
+                "frequency_hz": wanted.frequency_hz,
+                "ring_bytes": wanted.ring_bytes,
+                "ring_readings": ring,
+                "ring_seconds": ring / wanted.frequency_hz,
+                "flash_bytes_per_reading": per_reading,
+                "flash_bytes_per_day": per_reading * wanted.frequency_hz * DAY_S / self._filled(),
+            }
+        )
+
+    def _filled(self):
+        """The share of a sector that parcels fill, beside what is repeated in every one."""
+        return 1 - (SECTOR_HEAD + ANCHOR + sum(self._definition.values())) / BLOCK
+
+    def _take(self, collector):
+        """Go to the collector's next deadline and serve it; False if it gave no reading."""
+        before = collector.missed
+        self._port.now_us += max(
+            self._port.ticks_diff(collector.tick, self._port.now_us & TICKS), 0
+        )
+        collector.serve()
+        return collector.missed == before
+
+    def _ring_readings(self, collector):
+        ring = collector.ring
+        while not ring.overwritten and ring.used < FILLED and self._take(collector):
+            pass
+        if ring.overwritten:
+            return ring.readings
+        return int(ring.readings * ring.size / ring.used)
