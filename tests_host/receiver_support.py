@@ -8,6 +8,7 @@ import sqlite3
 import ssl
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from grpclib.client import Channel
@@ -125,25 +126,38 @@ async def refused(call):
     raise AssertionError(f"it succeeded: {answer}")
 
 
+class Cloud(subprocess.Popen):
+    """`cistern cloud` as a process; its log goes to a file, which no amount of it can block."""
+
+    def __init__(self, data, *options, **more):
+        self.log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - process() closes it
+        script = (
+            "import typer; from cistern_tools.receiver.commands import cloud; typer.run(cloud)"
+        )
+        command = [sys.executable, "-c", script, "--data", str(data), "--json", *options]
+        super().__init__(command, stdout=subprocess.PIPE, stderr=self.log, text=True, **more)
+
+    def logged(self):
+        """What it has logged so far."""
+        self.log.seek(0)
+        return self.log.read()
+
+
 @contextlib.contextmanager
-def process(data, *options, preexec=None):
-    """`cistern cloud` as a process; yields (Popen, what it printed as JSON when ready)."""
-    script = "import typer; from cistern_tools.receiver.commands import cloud; typer.run(cloud)"
-    running_process = subprocess.Popen(
-        [sys.executable, "-c", script, "--data", str(data), "--json", *options],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=preexec,  # noqa: PLW1509 - no threads are running when tests start processes
-    )
+def process(data, *options, **more):
+    """`cistern cloud` as a process; yields (Cloud, what it printed as JSON when ready)."""
+    cloud = Cloud(data, *options, **more)
     try:
-        line = running_process.stdout.readline()
-        assert line, running_process.communicate()[1]
-        yield running_process, json.loads(line)
+        line = cloud.stdout.readline()
+        if not line:
+            cloud.wait()
+            raise AssertionError(cloud.logged())
+        yield cloud, json.loads(line)
     finally:
-        if running_process.poll() is None:
-            running_process.send_signal(signal.SIGKILL)
-        running_process.communicate()
+        if cloud.poll() is None:
+            cloud.send_signal(signal.SIGKILL)
+        cloud.communicate()
+        cloud.log.close()
 
 
 def endpoint(ready):

@@ -14,12 +14,13 @@ import h2.connection
 import h2.events
 import pytest
 from h2.errors import ErrorCodes
+from h2.settings import SettingCodes
 from hyperframe.frame import ContinuationFrame, DataFrame, HeadersFrame
 from viam.gen.proto.rpc.v1.auth_pb2 import AuthenticateRequest, AuthenticateResponse, Credentials
 
-from cistern_tools.receiver import transport
+from cistern_tools.receiver import limits
+from cistern_tools.receiver.gate import AUTHENTICATE
 from cistern_tools.receiver.server import dev_tls_context, serve
-from cistern_tools.receiver.services import AUTHENTICATE
 from receiver_support import (
     PART,
     SECRET,
@@ -245,7 +246,7 @@ def test_an_upload_above_the_limit_is_refused_before_it_is_received(tmp_path):
             client = await connect()
             token = await client.login()
             stream = client.start(UPLOAD, token)
-            size = transport.MAX_MESSAGE + 1
+            size = limits.MAX_MESSAGE + 1
             client.data(stream, b"\0" + size.to_bytes(4, "big") + bytes(10000), end=False)
             _, _, status, message = await client.answer(stream)
             assert (status, str(size) in message) == (8, True)
@@ -257,7 +258,7 @@ def test_an_upload_above_the_limit_is_refused_before_it_is_received(tmp_path):
 def test_a_real_client_is_told_that_its_upload_is_too_large(tmp_path):
     async def main():
         async with running(tmp_path) as (_, client):
-            request = upload([reading(1, text="x" * (transport.MAX_MESSAGE + 1))])
+            request = upload([reading(1, text="x" * (limits.MAX_MESSAGE + 1))])
             status, message = await refused(client.upload(request))
             assert (status, "at most" in message) == ("RESOURCE_EXHAUSTED", True)
             client.metadata = {"authorization": "Bearer x"}
@@ -283,7 +284,7 @@ def test_a_message_of_many_megabytes_is_stored(tmp_path):
 
 
 def test_all_large_messages_together_are_bounded(tmp_path, monkeypatch):
-    monkeypatch.setattr(transport, "MAX_BUFFERED", 3 * 10**6)
+    monkeypatch.setattr(limits, "MAX_BUFFERED", 3 * 10**6)
 
     async def main():
         async with plain(tmp_path) as connect:
@@ -440,7 +441,36 @@ def test_unknown_frames_are_ignored_and_goaway_says_why_a_connection_ends(tmp_pa
             await client.closed()
             assert client.ended_by == ErrorCodes.PROTOCOL_ERROR
 
+            for header in ("004001", "ffffff0000000000"):  # refused before a byte of it is there
+                client = await connect()
+                await client.login()
+                client.writer.write(bytes.fromhex(header))
+                await client.closed()
+                assert client.ended_by == ErrorCodes.FRAME_SIZE_ERROR
+
     run(main())
+
+
+def test_a_client_cannot_fill_the_log(tmp_path, caplog):
+    async def main():
+        async with plain(tmp_path) as connect:
+            for _ in range(60):
+                client = await connect()
+                client.writer.write(b"\xff" * 100)
+                await client.closed()
+            client = await connect()
+            for _ in range(30):
+                stream = client.start()
+                client.data(stream, framed(WRONG_LOGIN))
+                assert (await client.answer(stream))[2] == 7
+
+    with caplog.at_level("INFO"):
+        run(main())
+    ours = [r for r in caplog.records if r.name.startswith("cistern")]
+    closed = [r for r in ours if "connection closed" in r.message]
+    logins = [r for r in ours if "login" in r.message]
+    assert (len(closed), len(logins)) == (20, 20)
+    assert "nothing more about 127.0.0.1" in closed[-1].message
 
 
 def test_many_cancelled_requests_end_the_connection(tmp_path):
@@ -448,7 +478,7 @@ def test_many_cancelled_requests_end_the_connection(tmp_path):
         async with plain(tmp_path) as connect:
             client = await connect()
             with contextlib.suppress(ConnectionError):
-                for _ in range(3 * transport.MAX_RESETS):
+                for _ in range(3 * limits.MAX_RESETS):
                     client.h2.reset_stream(client.start())
                     client.flush()
             await client.closed()
@@ -459,7 +489,7 @@ def test_many_cancelled_requests_end_the_connection(tmp_path):
 
 def test_strangers_and_the_silent_are_closed_and_customers_stay(tmp_path, monkeypatch):
     for name, seconds in (("SWEEP_S", 0.05), ("FIRST_REQUEST_S", 0.4), ("MESSAGE_S", 0.3)):
-        monkeypatch.setattr(transport, name, seconds)
+        monkeypatch.setattr(limits, name, seconds)
 
     async def main():
         async with plain(tmp_path) as connect:
@@ -494,7 +524,7 @@ def test_strangers_and_the_silent_are_closed_and_customers_stay(tmp_path, monkey
 
 def test_who_answers_pings_may_be_idle_and_who_does_not_is_gone(tmp_path, monkeypatch):
     for name, seconds in (("SWEEP_S", 0.05), ("IDLE_S", 0.3), ("PING_S", 0.5)):
-        monkeypatch.setattr(transport, name, seconds)
+        monkeypatch.setattr(limits, name, seconds)
 
     async def main():
         async with plain(tmp_path) as connect:
@@ -512,7 +542,7 @@ def test_who_answers_pings_may_be_idle_and_who_does_not_is_gone(tmp_path, monkey
 
 
 def test_a_tls_handshake_that_does_not_come_is_given_up(tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr(transport, "HANDSHAKE_S", 0.3)
+    monkeypatch.setattr(limits, "HANDSHAKE_S", 0.3)
 
     async def main():
         add_part(tmp_path)
@@ -532,7 +562,7 @@ def test_a_tls_handshake_that_does_not_come_is_given_up(tmp_path, monkeypatch, c
 
 
 def test_a_client_that_does_not_read_is_dropped(tmp_path, monkeypatch):
-    monkeypatch.setattr(transport, "MAX_UNSENT", 50_000)
+    monkeypatch.setattr(limits, "MAX_UNSENT", 50_000)
     ping = bytes.fromhex("0000080600000000000000000000000000")
 
     async def main():
@@ -548,8 +578,24 @@ def test_a_client_that_does_not_read_is_dropped(tmp_path, monkeypatch):
     run(main())
 
 
+def test_an_answer_that_is_not_taken_is_given_up(tmp_path, monkeypatch):
+    monkeypatch.setattr(limits, "ANSWER_S", 0.3)
+
+    async def main():
+        async with plain(tmp_path) as connect:
+            client = await connect()
+            token = await client.login()
+            client.h2.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: 0})
+            stream = client.start(UPLOAD, token)
+            client.data(stream, framed(upload([reading(1)]).SerializeToString()))
+            assert (await client.answer(stream))[2] == 4
+            await still_serves(connect.receiver)
+
+    run(main())
+
+
 def test_when_full_a_new_connection_takes_the_place_of_the_oldest_stranger(tmp_path, monkeypatch):
-    monkeypatch.setattr(transport, "MAX_CONNECTIONS", 4)
+    monkeypatch.setattr(limits, "MAX_CONNECTIONS", 4)
 
     async def main():
         async with plain(tmp_path) as connect:

@@ -44,6 +44,8 @@ BROKEN = (
     ('{"a": "\\q"}', 1, 8, "after the \\"),
     ('{"a": "\\u12g4"}', 1, 8, "hexadecimal"),
     ('{"a": "\\ud83d\\ude00"}', 1, 8, "write the character itself"),
+    ('{"a": "\\uDC00"}', 1, 8, "write the character itself"),
+    ('{"a": "\x1f"}', 1, 7, "closing quote"),
     ('{\n  "a": 1,\n  "b": 2,\n  "a": 3}', 4, 3, 'the key "a" is in this object already'),
     ('{"a": 1, "\\u0061": 2}', 1, 10, "already"),
     ('{"pin_name": \u201c27\u201d}', 1, 14, "typographic"),

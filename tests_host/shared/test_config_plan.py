@@ -285,6 +285,7 @@ def test_periods_do_not_drift():
         (3, 333333, 1, 3),
         (0.333, 3003003, 1, 333),
         (44.1, 22675, 325, 441),
+        (4.35, 229885, 25, 435),  # 434999.99999999994 / 100000
         (999.999, 1000, 1000, 999999),
         (0.00001, 100000000000, 0, 1),
     ):
@@ -381,6 +382,7 @@ def test_an_unknown_model_method_or_type_refuses_its_entry_and_no_other():
         (sensor("s", type="sensr"), "components[0].type", 'did you mean "sensor"?'),
         (sensor("s", type="camera"), "components[0].type", "camera: known, not yet supported"),
         (sensor("s", type=None), "components[0].type", "missing"),
+        (sensor("s", type=7), "components[0].type", "7 is not a string"),
         (sensor("s", type="rdk:service:sensor"), "components[0].type", "unknown component type"),
         (sensor("s", api="acme:component:sensor"), "components[0].api", "unknown component type"),
     ):

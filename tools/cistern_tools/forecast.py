@@ -10,7 +10,6 @@ from collections import defaultdict
 from cistern.app import App, stream_name
 from cistern.port.pc import SimulatedADC, SimulatedPin, ticks_diff
 from cistern.record import Stream, read_definition
-from cistern.store.layout import COUNT_SIZE, HEAD, SECTOR_HEAD
 
 BLOCK = 4096
 DAY_S = 86400
@@ -23,8 +22,6 @@ STRETCH = 5
 FLUSHES = 3
 # A ring is filled up to this size, and the rest of a larger one is taken to be like it.
 FILLED = 65536
-# Every sector repeats its header, the boot's clock anchor, and the definitions of its streams.
-ANCHOR = HEAD + 28
 TICKS = (1 << 30) - 1
 
 
@@ -87,9 +84,14 @@ class VirtualPort:
 
 
 class RamFlash:
-    """NOR flash in memory: MicroPython's extended block device."""
+    """NOR flash in memory: MicroPython's extended block device.
+
+    programmed: bytes. begun: how often a block was programmed at its start.
+    """
 
     def __init__(self, blocks):
+        self.programmed = 0
+        self.begun = 0
         self._blocks = [bytearray(b"\xff" * BLOCK) for _ in range(blocks)]
 
     def readblocks(self, n, buf, off=0):
@@ -99,6 +101,8 @@ class RamFlash:
     def writeblocks(self, n, buf, off=0):
         """Clear the bits that are 0 in `buf`."""
         block = self._blocks[n]
+        self.programmed += len(buf)
+        self.begun += off == 0
         for i, byte in enumerate(bytes(buf), off):
             block[i] &= byte
 
@@ -121,8 +125,10 @@ class Forecast:
         self._app = App(self._port)
         self._app.apply(plan)
         self._port.engine = self._app.engine
-        self._definition = {}  # the newest, by stream
-        self._parcels = defaultdict(lambda: [0, 0, 0])  # parcels, readings, bytes, by stream
+        # What every sector has: its header, and when the clock was set.
+        self._head = self._port.flash.programmed
+        # By stream: (readings, bytes of payload, bytes beside it, whether it began a sector).
+        self._parcels = defaultdict(list)
         self._flush_s = plan.service.flush_interval_ms / 1000
         self._count_parcels()
         self.streams = []
@@ -132,7 +138,10 @@ class Forecast:
             asyncio.run(self._app.engine.run())
             wanted = {self._name(c): c for c in plan.collectors}
             for collector in self._app.engine.collectors:
-                self._add(collector, wanted[collector.name])
+                self._measure(collector, wanted[collector.name])
+            overheads = self._overheads()
+            for collector in self._app.engine.collectors:
+                self._add(collector, wanted[collector.name], *overheads)
         self.bytes_per_s = sum(s["flash_bytes_per_day"] for s in self.streams) / DAY_S
         self.said = self._port.logged
 
@@ -148,30 +157,33 @@ class Forecast:
 
     def _count_parcels(self):
         append = self._app.log.append
+        flash = self._port.flash
 
         def counted(definition, payload, readings):
+            programmed, begun = flash.programmed, flash.begun
             append(definition, payload, readings)
+            beside = flash.programmed - programmed - len(payload)
             name = stream_name(read_definition(definition)[0])
-            self._definition[name] = HEAD + 1 + len(definition)
-            total = self._parcels[name]
-            total[0] += 1
-            total[1] += readings
-            total[2] += HEAD + COUNT_SIZE + len(payload)
+            self._parcels[name].append((readings, len(payload), beside, flash.begun > begun))
 
         self._app.log.append = counted
 
-    def _add(self, collector, wanted):
-        total = self._parcels[collector.name]
-        if not total[0]:
+    def _measure(self, collector, wanted):
+        """Have some parcels of every stream."""
+        parcels = self._parcels[collector.name]
+        if not parcels:
             self._app.engine.seal(collector)
         # A slow stream's readings are sealed one by one; it may have had none in that time.
         slow = wanted.frequency_hz * self._flush_s <= 1
-        while slow and total[0] < FLUSHES and self._take(collector):
+        while slow and len(parcels) < FLUSHES and self._take(collector):
             self._app.engine.seal(collector)
-        _, readings, written = total
-        if not readings:
+
+    def _add(self, collector, wanted, header, filled):
+        parcels = self._parcels[collector.name]
+        if not parcels:
             return
-        per_reading = written / readings
+        readings = sum(p[0] for p in parcels)
+        per_reading = sum(p[1] + header for p in parcels) / readings
         ring = self._ring_readings(collector)
         self.streams.append(
             {
@@ -182,13 +194,23 @@ class Forecast:
                 "ring_readings": ring,
                 "ring_seconds": ring / wanted.frequency_hz,
                 "flash_bytes_per_reading": per_reading,
-                "flash_bytes_per_day": per_reading * wanted.frequency_hz * DAY_S / self._filled(),
+                "flash_bytes_per_day": per_reading * wanted.frequency_hz * DAY_S / filled,
             }
         )
 
-    def _filled(self):
-        """The share of a sector that parcels fill, beside what is repeated in every one."""
-        return 1 - (SECTOR_HEAD + ANCHOR + sum(self._definition.values())) / BLOCK
+    def _overheads(self):
+        """(bytes of a parcel's header, share of a sector that parcels fill).
+
+        Most parcels have only their header beside them. The first of its stream in a sector has
+        the stream's definition too, which is repeated in every sector; the last one counts, as
+        the shape of the readings is known then.
+        """
+        header = min((p[2] for parcels in self._parcels.values() for p in parcels), default=0)
+        repeated = self._head
+        for parcels in self._parcels.values():
+            definitions = [p[2] - header for p in parcels if p[2] > header and not p[3]]
+            repeated += definitions[-1] if definitions else 0
+        return header, 1 - repeated / BLOCK
 
     def _take(self, collector):
         """Go to the collector's next deadline and serve it; False if it gave no reading."""

@@ -1,4 +1,4 @@
-"""Device code compiled to .mpy by mpy-cross, as it is loaded on a chip: smaller than its source."""
+"""Device code compiled to .mpy by mpy-cross, which is how a chip loads it."""
 
 import os
 import platform

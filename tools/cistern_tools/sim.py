@@ -5,6 +5,7 @@ the power.
 import json
 import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -123,4 +124,9 @@ def _command(runtime, heap):
     if architecture is None or (paths.is_chosen() and not mpy.can_load(found)):
         # Compiling the source on the board takes about as much again as the code itself.
         return [*found, "-X", f"heapsize={2 * WORDS * heap}"], paths.LIB
-    return [*found, "-X", f"heapsize={WORDS * heap}"], mpy.compile_library(architecture)
+    try:
+        library = mpy.compile_library(architecture)
+    except subprocess.CalledProcessError as e:
+        typer.echo(f"cistern: mpy-cross cannot compile {e.cmd[-1]}; its reason is above", err=True)
+        raise typer.Exit(2) from None
+    return [*found, "-X", f"heapsize={WORDS * heap}"], library

@@ -1,7 +1,7 @@
 """What is wrong, in words: the planner's problem codes → Problem(path, message, level).
 
-A message says what the value is and what would be right; docs/CONFIG.md lists them all. Values of
-unknown keys and of `uri` are never shown: they may hold secrets.
+A message says what the value is and what would be right; docs/CONFIG.md lists them all. What an
+unknown key, an object or a list holds is never shown: it may be secret.
 """
 
 import json
@@ -112,8 +112,7 @@ def _default(path, default):
 
 
 def _type(path, value, kind, default):
-    shown = "this value" if _last(path) == "uri" else _show(value)
-    text = "%s is not %s" % (shown, _KINDS[kind])
+    text = "%s is not %s" % (_show(value), _KINDS[kind])
     if kind in (int, float, bool) and isinstance(value, str):
         text += ", which is written without quotes"
     return path, text + _default(path, default), "error"

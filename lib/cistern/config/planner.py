@@ -182,8 +182,7 @@ class _Planner:
 
     def _take(self, entry, path, table):
         """{name: value, or default (or None) where it is absent or wrong} of an object."""
-        given = _is(entry, dict)
-        if not given:
+        if not _is(entry, dict):
             self._bad("type", path, entry, dict, "")
             entry = {}
         taken = {}
@@ -195,7 +194,7 @@ class _Planner:
             value = entry.get(name)
             at = path + "." + name
             if value is None:
-                if default is None and given:
+                if default is None:
                     self._bad("missing", at, kind)
             elif not _is(value, kind):
                 self._bad("type", at, value, kind, default)

@@ -106,7 +106,6 @@ class Call(Answer):
             self.link.conn.reset(self.stream)
             self.link.freed.set()
             self.link.kick()
-            self.link = None
 
 
 def _framed(pieces, size):

@@ -1,6 +1,6 @@
 """Just enough of DNS (RFC 1035) to look up an IPv4 address: the query, and what came back."""
 
-from struct import pack, unpack_from
+from struct import pack
 
 MAX_ANSWER = 512  # section 4.2.1: over UDP, longer ones are truncated
 _A = 1  # record type and class IN
@@ -17,6 +17,10 @@ def query(ident, name):
         out.extend(label)
     out.extend(pack(">BHH", 0, _A, 1))
     return out
+
+
+def _u16(packet, at):
+    return packet[at] << 8 | packet[at + 1]
 
 
 def _skip_name(packet, at):
@@ -36,25 +40,21 @@ def answer(ident, packet):
     Raises ValueError when the server says no.
     """
     try:
-        got, flags, questions, answers = unpack_from(">HHHH", packet)
-        if got != ident or not flags & 0x8000:
+        flags = _u16(packet, 2)
+        if _u16(packet, 0) != ident or not flags & 0x8000:
             return None
         code = flags & 15
-        if code:
-            why = _SERVER_ERRORS[code] if code < len(_SERVER_ERRORS) else ""
-            raise ValueError(why or f"error {code}")
         at = 12
-        for _ in range(questions):
+        for _ in range(_u16(packet, 4)):
             at = _skip_name(packet, at) + 4
-        for _ in range(answers):
+        for _ in range(_u16(packet, 6)):
             at = _skip_name(packet, at)
-            kind, _, _, _, n = unpack_from(">HHHHH", packet, at)
-            at += 10
-            if kind == _A and n == 4:
-                return ".".join(str(b) for b in packet[at : at + 4])
-            at += n
-    except (IndexError, ValueError) as e:
-        if isinstance(e, IndexError) or "buffer" in str(e):
-            return None
-        raise
-    raise ValueError("the name has no IPv4 address")
+            n = _u16(packet, at + 8)
+            if _u16(packet, at) == _A and n == 4:
+                return ".".join([str(packet[at + i]) for i in (10, 11, 12, 13)])
+            at += 10 + n
+        why = _SERVER_ERRORS[code] if code < len(_SERVER_ERRORS) else ""
+        why = why or (f"error {code}" if code else "the name has no IPv4 address")
+    except IndexError:  # cut off
+        return None
+    raise ValueError(why)

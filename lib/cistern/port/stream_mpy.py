@@ -92,6 +92,7 @@ class Stream:
         self._deadline = deadline
         self._waiting = []
         self._closed = False
+        self._error = None
         self.alpn = None
 
     def _wait(self, queue):
@@ -145,11 +146,15 @@ class Stream:
                 buf = buf[n:]
 
     def _broken(self, e):
-        if self._name:
-            return _tls_error(e, self._name)
-        if isinstance(e, ValueError) or e.errno < 0:
-            return LinkError("tls", f"TLS broke: {e}")
-        return LinkError("connect", f"the connection broke: {_os_error(e)}")
+        """The LinkError of a failure: the first one, because only that has mbedTLS's reason."""
+        if not self._error:
+            if self._name:
+                self._error = _tls_error(e, self._name)
+            elif isinstance(e, ValueError) or e.errno < 0:
+                self._error = LinkError("tls", f"TLS broke: {e}")
+            else:
+                self._error = LinkError("connect", f"the connection broke: {_os_error(e)}")
+        return self._error
 
     def close(self):
         """Close; what was written is still sent. Ends what waits in readinto() and write()."""

@@ -1,8 +1,6 @@
 """The flash log over a block device. Every byte is in docs/SPEC.md."""
 
-from cistern.store.cursor import Cursor, Ref
-from cistern.store.log import Log
-from cistern.store.losses import REASONS
-from cistern.store.stats import Stats
+from cistern.store.log import Cursor, Log, Ref
+from cistern.store.state import REASONS
 
-__all__ = ("REASONS", "Cursor", "Log", "Ref", "Stats")
+__all__ = ("REASONS", "Cursor", "Log", "Ref")

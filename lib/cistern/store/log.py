@@ -1,71 +1,117 @@
 """The flash log: append, read oldest unsent first, acknowledge, reclaim."""
 
-import struct
+from array import array
+from struct import pack
 
 from cistern.errors import StoreError
-from cistern.store.cursor import Cursor
-from cistern.store.layout import (
-    ANCHOR,
-    ASIDE,
-    BOOT,
-    COUNT_SIZE,
-    DEFINITION,
-    DROP,
-    HEAD,
-    LEAST,
-    PAGE,
-    SECTOR_HEAD,
-    SENT,
-    TOTALS,
-    const,
-    pack_record,
-    pack_sector,
-)
-from cistern.store.losses import LOG_FULL, REASONS, Losses
-from cistern.store.sectors import Sectors
-from cistern.store.stats import Stats
-from cistern.store.walk import Walk
+from cistern.store.sector import MAGIC, Walk, seal_record, sector_head
+from cistern.store.state import REASONS, loss_key
 
-AHEAD = const(2)  # erased sectors to keep ready
+const = int  # MicroPython's compiler knows const() by its name
+
+_SECTOR_HEAD = const(28)
+_DONE_AT = const(24)
+_HEAD = const(8)
+_COUNT_SIZE = const(2)
+_PAGE = const(256)
+_SENT = const(0xF0)
+_ASIDE = const(0x0F)
+_DEFINITION = const(0xF0)
+_BOOT = const(0xF1)
+_ANCHOR = const(0xF2)
+_DROP = const(0xF3)
+_STATE = const(0xF4)
+
+# What `sequence` has for sectors that hold nothing needed.
+_FREE = const(0)  # to be erased
+_ERASED = const(-1)
+_BAD = const(-2)  # failed in this boot
+
+_AHEAD = const(2)  # erased sectors to keep ready
 # 45 ms are typical for 4 KB (W25Q64JV datasheet); an erase is begun only where the budget has that left.
-ERASE_US = const(45000)
+_ERASE_US = const(45000)
 _TRIES = const(4)
-_MAX_DEFINITIONS = const(239)
 _BOOT_SIZE = const(12)
+_MAX_DEFINITIONS = const(239)
 # Below this room a sector is left rather than filled: a parcel's overhead of 16 bytes would be a third.
 _MIN_ROOM = const(48)
-_ANCHOR = "<IQQI"
+
+
+class Ref:
+    """A parcel in the log. sector and index are its name for ever, whatever becomes of the parcel.
+
+    definition: bytes; boot: the one it was written in; readings: how many; size: bytes of its payload.
+    """
+
+    def __init__(self, walk):
+        self.sector = walk.sequence
+        self.index = walk.at
+        self.block = walk.block
+        self.definition = walk.definitions[walk.kind]
+        self.boot = walk.boot
+        self.readings = walk.readings
+        self.size = walk.size - _COUNT_SIZE
+
+
+class Cursor:
+    """Goes once over the unsent parcels of a log that may grow, lose sectors and be marked meanwhile."""
+
+    def __init__(self, log):
+        self._log = log
+        self._walk = Walk(log.device)
+        self._sequence = 0  # of the sector it is in, or was
+
+    def next(self, definition=None):
+        """The Ref of the next unsent parcel, or None; with `definition`, the next one that has it.
+
+        After None, calling again finds what was appended since. What it passes over, another cursor finds.
+        """
+        log, walk = self._log, self._walk
+        while True:
+            if self._sequence and log.sequence[walk.block] == self._sequence:
+                while walk.step(log.end_of(walk.block)):
+                    if (
+                        walk.kind < _DEFINITION
+                        and walk.unsent()
+                        and definition in (None, walk.definitions[walk.kind])
+                    ):
+                        return Ref(walk)
+                if walk.block == log.block:
+                    return None
+            block = log.after(self._sequence)
+            if block < 0:
+                return None
+            self._sequence = log.sequence[block]
+            if not walk.enter(block):
+                walk.next = log.sector_size
 
 
 class Log:
     """A log over a block device with MicroPython's extended protocol. Open one with Log.mount().
 
     log_id: 8 bytes, drawn when the log was initialised. boot: greater than that of everything in the log.
+    delete_every_nth: when the log is nearly full, every nth sector is thinned out of it; 0 for never.
     """
 
-    def __init__(self, device, urandom):
+    delete_every_nth = 0
+
+    def __init__(self, device):
         self.device = device
-        self.sector_size = device.ioctl(5, 0)
-        self._walk = Walk(device, self.sector_size)
-        self.sectors = sectors = Sectors(device, self._walk)
-        self.forced_erases = 0
-        self.unsent_readings = {}
-        self.unsent_bytes = 0
-        self._head = bytearray(HEAD + COUNT_SIZE)
-        self._short_head = memoryview(self._head)[:HEAD]
-        self.losses = Losses(self.sector_size // 64)
-        self._anchors = None
-        self._own_anchor = None
-        self._block = -1
-        self._at = self.sector_size
-        self._definitions = {}
-        self._booted = False  # whether the sector says that what follows is of this boot
-        self._next = sectors.newest + 1
-        self.log_id = sectors.log_id or urandom(8)
-        self.boot = sectors.boot + 1
-        self._resume()
-        if not sectors.log_id:
-            self._open()
+        self.walk = Walk(device)
+        self.sector_size = self.walk.sector_size
+        self.count = n = device.ioctl(4, 0)
+        self.sequence = array("i", [_FREE] * n)
+        # Parcels not sent, by sector; 0 also where that is not known.
+        self.left = array("H", [0] * n)
+        self.census = None
+        self.erases = self.forced_erases = self.failures = self.programmed = 0
+        # The sector being written, where its next record goes, and what it knows.
+        self.block = -1
+        self.at = self.sector_size
+        self.definitions = {}
+        self.booted = False
+        self._head = bytearray(_HEAD)
+        self._parcel_head = bytearray(_HEAD + _COUNT_SIZE)
 
     @staticmethod
     def mount(device, urandom):
@@ -73,82 +119,36 @@ class Log:
 
         urandom(n) -> n random bytes. Raises StoreError where the device holds something else.
         """
-        return Log(device, urandom)
+        from cistern.store.mount import mount
 
-    def _resume(self):
-        """Take up the newest sector where it ends."""
-        sectors, walk = self.sectors, self._walk
-        while True:
-            self.losses.totals = {}
-            newest = max(sectors.sequence)
-            if not newest:
-                return
-            block = sectors.find(newest)
-            # Totals are at the start of the newest sector, or in the one before if that was cut short.
-            older = [s for s in sectors.sequence if 0 < s < newest]
-            if older:
-                self._load(sectors.find(max(older)))
-            self._totalled = False
-            if self._load(block):
-                break
-            # Power may have gone while its header was written, which would then be weak.
-            sectors.forget(block)
-        self.boot = max(self.boot, walk.boot + 1)
-        self._block = block
-        self._seed = walk.seed
-        if newest == sectors.newest and sectors.holds(block, newest):
-            for number in walk.definitions:
-                self._definitions[walk.definitions[number]] = number
-            # Behind the last intact record there may be a torn one.
-            end = self.sector_size
-            while end > walk.next:
-                start = max(walk.next, (end - 1) // PAGE * PAGE)
-                if not walk.blank(block, start, end):
-                    break
-                end = start
-            self._at = end
-        self._count(block)
-
-    def _load(self, block):
-        walk = self._walk
-        walk.enter(block)
-        any_ = False
-        while walk.step(self.sector_size):
-            any_ = True
-            if walk.kind == TOTALS:
-                self._totalled = True
-                victim = self.sectors.find(self.losses.load(walk.body()))
-                # A power cut came between counting its readings as lost and giving it up.
-                if victim >= 0 and self.sectors.holds(victim, self.sectors.sequence[victim]):
-                    self.sectors.done(victim)
-            elif walk.kind == DROP:
-                number, code, count = struct.unpack_from("<BBI", walk.body())
-                if number in walk.definitions:
-                    self.losses.add(walk.definitions[number], code, count)
-        return any_
-
-    # What a cursor asks.
-
-    def is_open(self, block):
-        """Whether this is the sector being written."""
-        return block == self._block
+        return mount(Log(device), urandom)
 
     def end_of(self, block):
         """The offset before which the records of a sector end."""
-        return self._at if block == self._block else self.sector_size
+        return self.at if block == self.block else self.sector_size
+
+    def after(self, sequence):
+        """The block of the oldest needed sector that is newer than `sequence`; -1 if there is none."""
+        best = block = -1
+        for b in range(self.count):
+            s = self.sequence[b]
+            if s > sequence and (best < 0 or s < best):
+                best = s
+                block = b
+        return block
 
     # Appending.
 
     def append(self, definition, payload, readings):
         """Make a parcel durable. Raises StoreError when that is impossible."""
-        head = self._head
+        head = self._parcel_head
         for _ in range(_TRIES):
-            number = self._prepare(definition, COUNT_SIZE + len(payload))
-            head[HEAD] = readings & 255
-            head[HEAD + 1] = readings >> 8
+            number = self._prepare(definition, _COUNT_SIZE + len(payload))
+            head[_HEAD] = readings & 255
+            head[_HEAD + 1] = readings >> 8
             if number >= 0 and self._write(number, head, payload):
-                self.sectors.left[self._block] += 1
-                self._note(definition, readings, len(payload))
+                self.left[self.block] += 1
+                self._note(self.block, definition, readings, len(payload))
                 return
         self._give_up()
 
@@ -157,156 +157,177 @@ class Log:
 
         A parcel sealed into so many bytes leaves no space unused.
         """
-        room = self.sector_size - self._start() - self._cost(definition) - HEAD - COUNT_SIZE
+        room = self.sector_size - self.at - self._cost(definition)
+        if not self.booted:
+            room -= _PAGE + _BOOT_SIZE
         if room < _MIN_ROOM:
-            room = self.sector_size - SECTOR_HEAD - 2 * HEAD - 1 - len(definition) - COUNT_SIZE
-        return room
+            room = self.sector_size - _SECTOR_HEAD - len(self.state.pack(0)) - len(definition) - 17
+        return room - _HEAD - _COUNT_SIZE
 
     def append_anchor(self, uptime_us, utc_us, uncertainty_us):
         """At `uptime_us` of this boot it was `utc_us`, give or take `uncertainty_us`."""
-        anchor = (uptime_us, utc_us, min(uncertainty_us, 0xFFFFFFFF))
-        if self._anchors is not None:
-            self._take_anchor(self.boot, anchor)
-        if self._own_anchor is None or anchor[2] <= self._own_anchor[2]:
-            self._own_anchor = anchor
-        self._append(ANCHOR, None, struct.pack(_ANCHOR, self.boot, *anchor))
+        self.state.anchor(self.boot, uptime_us, utc_us, min(uncertainty_us, 0xFFFFFFFF))
+        self.append_record(_ANCHOR, pack("<IQQI", self.boot, *self.state.anchors[self.boot]))
+
+    def anchors(self):
+        """{boot: (uptime_us, utc_us, uncertainty_us)}, the best one of each boot that still matters."""
+        return self.state.anchors
 
     def append_drop(self, definition, reason, count, first_uptime_us, last_uptime_us):
         """Count readings that are lost; reason: one of REASONS; the times: of the first and the last one."""
-        code = REASONS.index(reason) if reason in REASONS else 0
-        body = struct.pack("<BIQQ", code, count, max(first_uptime_us, 0), max(last_uptime_us, 0))
-        self._append(DROP, definition, body)
-        self.losses.add(definition, code, count)
+        key = loss_key(definition, REASONS.index(reason) if reason in REASONS else 0)
+        times = max(first_uptime_us, 0), max(last_uptime_us, 0)
+        self.append_record(_DROP, pack("<IBIQQ", key[0], key[1], count, *times), definition)
+        self.state.lose(key, count)
 
-    def _append(self, kind, definition, body):
+    def append_record(self, kind, body, definition=None):
+        """Make a record durable that is no parcel."""
         for _ in range(_TRIES):
-            number = self._prepare(definition, 1 + len(body))
-            named = body if definition is None else bytes((max(number, 0),)) + body
-            if number >= 0 and self._write(kind, self._short_head, named):
+            if self._prepare(definition, len(body)) >= 0 and self._write(kind, self._head, body):
                 return
         self._give_up()
 
     def _give_up(self):
-        raise StoreError(
-            "%d sectors in turn could not be written: the flash is worn out or write-protected" % _TRIES
-        )
-
-    def _start(self):
-        """Where the next record goes."""
-        if self._booted:
-            return self._at
-        return (self._at // PAGE + 1) * PAGE + _BOOT_SIZE
+        raise StoreError("the flash cannot be written: it is worn out or write-protected")
 
     def _cost(self, definition):
-        if definition is None or definition in self._definitions:
+        if definition is None or definition in self.definitions:
             return 0
-        return HEAD + 1 + len(definition)
+        return _HEAD + 1 + len(definition)
 
     def _prepare(self, definition, size):
         """Have room for a record of `size` bytes where the definition is known; its number, or -1 to try again."""
-        if not self._booted and not self._begin():
+        if not self.booted and not self._begin():
             return -1
-        size += HEAD
-        cost = self._cost(definition)
-        if self._at + cost + size > self.sector_size or (
-            cost and len(self._definitions) > _MAX_DEFINITIONS
-        ):
+        size += _HEAD
+        known = self.definitions
+        if self.at + self._cost(definition) + size > self.sector_size or len(known) > _MAX_DEFINITIONS:
             self._open()
-            if self._at + self._cost(definition) + size > self.sector_size:
+            known = self.definitions
+            if self.at + self._cost(definition) + size > self.sector_size:
                 raise StoreError("a parcel of %d bytes does not fit a sector: seal fewer readings" % size)
         if definition is None:
             return 0
-        if definition not in self._definitions:
-            number = 1 + max(self._definitions.values()) if self._definitions else 0
-            if not self._write(DEFINITION, self._short_head, bytes((number,)) + definition):
+        if definition not in known:
+            number = 1 + max(known.values()) if known else 0
+            if not self._write(_DEFINITION, self._head, bytes((number,)) + definition):
                 return -1
-            self._definitions[definition] = number
-        return self._definitions[definition]
+            known[definition] = number
+        return known[definition]
 
     def _begin(self):
         """Say in the sector that what follows is of this boot; False if that failed."""
-        self._at = self._start() - _BOOT_SIZE
-        if self._at + _BOOT_SIZE > self.sector_size:
+        self.at = (self.at // _PAGE + 1) * _PAGE
+        if self.at + _BOOT_SIZE > self.sector_size:
             self._open()
             return True
-        if not self._write(BOOT, self._short_head, struct.pack("<I", self.boot)):
-            return False
-        self._booted = True
-        if self.losses.totals and not self._totalled:
-            self._append(TOTALS, None, self.losses.pack(0))
-        self._spare()
-        return True
+        if self.walk.enter(self.block) and self._write(_BOOT, self._head, pack("<I", self.boot)):
+            self.booted = True
+            if not self.stated:
+                self.append_record(_STATE, self.state.pack(0))
+            self._spare()
+        return self.booted
 
     def _write(self, kind, head, body):
         """Program a record and read it back; where that fails the sector is left, and the result False."""
-        block, at, sectors = self._block, self._at, self.sectors
-        pack_record(head, kind, body, self._seed)
-        self._at = at + len(head) + len(body)
+        block, at, walk = self.block, self.at, self.walk
+        walk.block = block
+        walk.seed = self.seed
+        seal_record(head, kind, body, self.seed)
+        self.at = at + len(head) + len(body)
         if (
-            sectors.program(block, head, at)
-            and sectors.program(block, body, at + len(head))
-            and self._walk.whole(block, self._seed, at, len(head) - HEAD + len(body))
+            self.program(block, head, at)
+            and self.program(block, body, at + len(head))
+            and walk.whole(at, len(head) - _HEAD + len(body))
         ):
             return True
-        sectors.failed(block)
-        self._at = self.sector_size
+        self.failures += 1
+        self.at = self.sector_size
         return False
+
+    def program(self, block, data, at):
+        """Program; False if the device says that it failed."""
+        self.programmed += len(data)
+        try:
+            self.device.writeblocks(block, data, at)
+        except OSError:
+            return False
+        return True
 
     def _open(self):
         """Begin the next sector."""
-        sectors, old = self.sectors, self._block
+        old = self.block
         while True:
-            b = sectors.erased(old)
+            b = self.ahead(_ERASED)
             if b < 0:
                 self.forced_erases += 1
-                b = sectors.erasable(old)
+                # Only if power was cut again and again while the oldest sector was given up, it must go now.
+                self._spare(False)
+                b = self.ahead(_FREE)
                 if b < 0:
-                    raise StoreError("no sector can be erased: the flash is worn out or write-protected")
-                if not sectors.erase(b):
+                    self._give_up()
+                if not self._erase(b):
                     continue
-            sequence = self._next
-            self._next += 1
+            self.next += 1
             if (
-                sectors.program(b, pack_sector(self.log_id, sequence, self.boot), 0)
-                and self._walk.enter(b)
-                and self._walk.sequence == sequence
+                self.program(b, sector_head(self.log_id, self.next, self.boot), 0)
+                and self.walk.enter(b)
+                and self.walk.sequence == self.next
             ):
                 break
-            sectors.failed(b)
-        sectors.opened(b, sequence)
-        self._block = b
-        self._seed = self._walk.seed
-        self._at = SECTOR_HEAD
-        self._definitions = {}
-        self._booted = True
-        if self.losses.totals:
-            self._write(TOTALS, self._short_head, self.losses.pack(0))
-        if self._own_anchor:
-            self._write(ANCHOR, self._short_head, struct.pack(_ANCHOR, self.boot, *self._own_anchor))
+            self.failures += 1
+            self.sequence[b] = _BAD
+        self.sequence[b] = self.next
+        self.left[b] = 0
+        self.block = b
+        self.at = _SECTOR_HEAD
+        self.seed = self.walk.seed
+        self.definitions = {}
+        self.booted = self.stated = True
+        if self.census:
+            self.census.opened(b)
+        # Anchors of boots that left nothing unsent are not needed any more.
+        anchors = self.state.anchors
+        if self.walk.enter(self.after(0)):
+            for boot in [k for k in anchors if k < self.walk.boot]:
+                del anchors[boot]
+        if anchors or self.state.losses:
+            self._write(_STATE, self._head, self.state.pack(0))
         if old >= 0:
-            self._finish(old)
+            self._settle(old)
         self._spare()
 
-    def _spare(self):
-        """See that another sector can be begun after this one, by giving up the oldest if need be."""
-        sectors, b = self.sectors, self._block
-        oldest = sectors.after(0)
-        if oldest != b and sectors.erased(b) < 0 and sectors.erasable(b) < 0:
-            self._give_up_sector(oldest, LOG_FULL)
+    def ahead(self, what):
+        """The next block after the one being written whose `sequence` is `what`; -1 if there is none."""
+        for i in range(1, self.count + 1):
+            b = (self.block + i) % self.count
+            if self.sequence[b] == what:
+                return b
+        return -1
 
-    def _give_up_sector(self, b, code):
-        """Count what is unsent in a sector as lost, then forget the sector; a cut in between loses no count."""
-        walk = self._walk
-        self._count(b)
-        if walk.enter(b):
-            while walk.step(self.sector_size):
-                if walk.kind < DEFINITION and walk.pending():
-                    definition = walk.definitions[walk.kind]
-                    self.losses.add(definition, code, walk.readings)
-                    if walk.unsent():
-                        self._note(definition, -walk.readings, COUNT_SIZE - walk.size)
-        self._append(TOTALS, None, self.losses.pack(self.sectors.sequence[b]))
-        self.sectors.done(b)
+    def _spare(self, record=True):
+        """See that another sector can be begun after this one, by giving up the oldest if need be."""
+        if self.ahead(_ERASED) < 0 and self.ahead(_FREE) < 0:
+            from cistern.store.full import give_up_oldest
+
+            give_up_oldest(self, record)
+
+    def _erase(self, b):
+        """Erase and mark as erased; False if that failed."""
+        self.erases += 1
+        self.sequence[b] = _BAD
+        try:
+            if not self.device.ioctl(6, b) and self.walk.blank(b, 0, self.sector_size):
+                # Without this mark the next boot could not trust that the erase was complete.
+                self.program(b, MAGIC, 0)
+                self.device.readblocks(b, self._head, 0)
+                if self._head == MAGIC + b"\xff\xff\xff\xff":
+                    self.sequence[b] = _ERASED
+                    return True
+        except OSError:
+            pass
+        self.failures += 1
+        return False
 
     # Reading and acknowledging.
 
@@ -316,117 +337,80 @@ class Log:
 
     def read(self, ref, buf):
         """The payload of a parcel, in `buf`; None if it is gone or no longer whole."""
-        walk = self._walk
-        if not self.sectors.holds(ref.block, ref.sector) or not walk.enter(ref.block):
+        if self.sequence[ref.block] != ref.sector or not self.walk.enter(ref.block):
             return None
         view = memoryview(buf)[: ref.size]
-        return view if walk.load(ref.index, view) else None
+        return view if self.walk.load(ref.index, view) else None
 
     def mark_sent(self, ref):
         """The cloud has the parcel. False if the log has it no more."""
-        return self._mark(ref, SENT)
+        return self._mark(ref, _SENT)
 
     def set_aside(self, ref):
         """The cloud refuses the parcel for good: keep it while there is room, but never offer it again."""
-        return self._mark(ref, ASIDE)
+        return self._mark(ref, _ASIDE)
 
     def _mark(self, ref, state):
-        b, sectors = ref.block, self.sectors
-        if not sectors.holds(b, ref.sector):
+        b = ref.block
+        if self.sequence[b] != ref.sector:
             return False
-        self._count(b)
-        now = bytearray(1)
-        self.device.readblocks(b, now, ref.index)
+        self.device.readblocks(b, self._head, ref.index)
+        now = self._head[0]
         # Even if it reads as marked: a power cut may have left the mark half made.
-        sectors.program(b, bytes((state,)), ref.index)
-        if now[0] & 0x0F and now[0] & 0xF0:
-            self._note(ref.definition, -ref.readings, -ref.size)
-            if state == SENT:
-                sectors.left[b] = max(sectors.left[b] - 1, 0)
-                if b != self._block:
-                    self._finish(b)
+        self.program(b, bytes((state,)), ref.index)
+        if now & 0x0F and now & 0xF0:
+            self._note(b, ref.definition, -ref.readings, -ref.size)
+        if state == _SENT:
+            self.left[b] = max(self.left[b] - 1, 0)
+            if b != self.block:
+                self._settle(b)
         return True
 
-    def _note(self, definition, readings, size):
-        by = self.unsent_readings
-        by[definition] = by.get(definition, 0) + readings
-        self.unsent_bytes += size
+    def _note(self, block, definition, readings, size):
+        if self.census:
+            self.census.note(block, definition, readings, size)
 
-    def _count(self, b):
-        """Learn what an earlier boot left unsent in a sector."""
-        if not self.sectors.counted(b):
-            self.sectors.set_left(b, self._pending(b, self._note))
-
-    def _pending(self, b, note=None):
-        walk = self._walk
-        # A header that cannot be read now keeps its sector: it may be read another time.
-        left = 1
-        if walk.enter(b):
-            left = 0
-            while walk.step(self.end_of(b)):
-                if walk.kind < DEFINITION and walk.pending():
-                    left += 1
-                    if note and walk.unsent():
-                        note(walk.definitions[walk.kind], walk.readings, walk.size - COUNT_SIZE)
-        return left
-
-    def _finish(self, b):
+    def _settle(self, b):
         """Let a sector go that is written no more and holds nothing unsent."""
-        sectors = self.sectors
-        if sectors.counted(b) and not sectors.left[b] and sectors.holds(b, sectors.sequence[b]):
-            # Marks that a power cut left half made may have been counted twice.
-            sectors.left[b] = self._pending(b)
-            if not sectors.left[b]:
-                sectors.done(b)
+        walk = self.walk
+        # The count may be off after a power cut, so when it says none, look.
+        if not self.left[b] and walk.enter(b):
+            while walk.step(self.sector_size):
+                if walk.kind < _DEFINITION and walk.pending():
+                    self.left[b] += 1
+            if not self.left[b]:
+                self.done(b)
+
+    def done(self, b):
+        """Nothing in a sector is needed any more."""
+        self.sequence[b] = _FREE
+        self.program(b, b"\0", _DONE_AT)
 
     # Maintenance.
 
     def maintain(self, budget_us, ticks_us):
-        """Erase ahead and count, for about `budget_us`; True if there is more to do."""
+        """Erase ahead, for about `budget_us`; True if there is more to do."""
         start = ticks_us()
         while self._work():
-            if ((ticks_us() - start) & 0x3FFFFFFF) + ERASE_US > budget_us:
+            if (ticks_us() - start & 0x3FFFFFFF) + _ERASE_US > budget_us:
                 return True
         return False
 
     def _work(self):
-        sectors = self.sectors
-        if sectors.ready(AHEAD) < AHEAD:
-            b = sectors.erasable(self._block)
-            if b >= 0:
-                sectors.erase(b)
-                return True
-        b = sectors.uncounted()
-        if b >= 0:
-            self._count(b)
-            if b != self._block:
-                self._finish(b)
-        return b >= 0
+        b = self.ahead(_FREE)
+        if b >= 0 and sum([s == _ERASED for s in self.sequence]) < _AHEAD:
+            self._erase(b)
+            return True
+        if self.delete_every_nth:
+            from cistern.store.full import thin
 
-    def stats(self):
-        """Figures of the log as it is now."""
-        while True:
-            b = self.sectors.uncounted()
-            if b < 0:
-                return Stats(self)
-            self._count(b)
+            return thin(self)
+        return False
 
-    # Time.
+    def stats(self, sectors=0xFFFF):
+        """Figures of the log; to spread the work, those left by earlier boots are counted `sectors` at a time."""
+        if not self.census:
+            from cistern.store.census import Census
 
-    def anchors(self):
-        """{boot: (uptime_us, utc_us, uncertainty_us)}, the best one of each boot."""
-        if self._anchors is None:
-            self._anchors = {}
-            walk = self._walk
-            for b in range(self.sectors.count):
-                if self.sectors.sequence[b] and walk.enter(b):
-                    while walk.step(self.end_of(b)):
-                        if walk.kind == ANCHOR:
-                            anchor = struct.unpack(_ANCHOR, walk.body())
-                            self._take_anchor(anchor[0], anchor[1:])
-        return self._anchors
-
-    def _take_anchor(self, boot, anchor):
-        old = self._anchors.get(boot)
-        if not old or anchor[2] <= old[2]:
-            self._anchors[boot] = anchor
+            self.census = Census(self)
+        return self.census.stats(sectors)

@@ -11,16 +11,17 @@ from struct import pack, unpack_from
 REASONS = ("other", "log_full", "thinned", "ring_full", "source_error", "late")
 _ANCHOR = "<IQQI"  # boot, uptime, UTC, uncertainty
 _LOSS = "<IBI"  # CRC32 of the definition, reason, readings
-# Beyond it the oldest anchors are forgotten: 24 bytes each, an eighth of a sector.
-_MAX_ANCHORS = 20
-# Beyond it losses of further streams are counted together: 9 bytes each, a seventh of a sector.
-_MAX_LOSSES = 64
+# Bytes of a sector for each anchor of 24 and for each loss of 9: both take an eighth of a sector at most. Beyond
+# that the oldest anchors are forgotten, and losses of further streams are counted together.
+_PER_ANCHOR = 200
+_PER_LOSS = 72
 
 
 class State:
     """anchors: {boot: (uptime_us, utc_us, uncertainty_us)}. losses: {(CRC32 of the definition, code): readings}."""
 
-    def __init__(self):
+    def __init__(self, sector_size):
+        self._size = sector_size
         self.anchors = {}
         self.losses = {}
 
@@ -29,12 +30,12 @@ class State:
         old = self.anchors.get(boot)
         if old is None or uncertainty_us <= old[2]:
             self.anchors[boot] = uptime_us, utc_us, uncertainty_us
-        if len(self.anchors) > _MAX_ANCHORS:
+        if len(self.anchors) * _PER_ANCHOR > self._size:
             self.anchors.pop(min(self.anchors))
 
     def lose(self, key, count):
         """Count readings that are lost."""
-        if key not in self.losses and len(self.losses) >= _MAX_LOSSES:
+        if key not in self.losses and len(self.losses) * _PER_LOSS >= self._size:
             key = (0, 0)
         self.losses[key] = min(self.losses.get(key, 0) + count, 0xFFFFFFFF)
 

@@ -12,10 +12,11 @@ from grpclib.events import RecvRequest, listen
 
 from .. import devca
 from .accounts import Accounts
+from .gate import Gate
+from .listener import Listener
 from .machines import Machines
-from .services import LARGE, Auth, DataSync, Gate, Robot, Writer
+from .services import LARGE, Auth, DataSync, Robot, Writer
 from .store import Store, StoreError, database_path
-from .transport import Listener, limits_of
 
 LOCK_NAME = "receiver.lock"
 
@@ -79,9 +80,7 @@ async def serve(data_dir, host="127.0.0.1", port=0, ssl_context=None):
             Robot(known_accounts, Machines(data_dir), writer, certificate),
             DataSync(known_accounts, writer),
         ]
-        methods = [path for service in services for path in service.__mapping__()]
-        small = [path for path in methods if path not in LARGE]
-        listener = Listener(services, limits_of(methods, small), ssl_context)
+        listener = Listener(services, LARGE, ssl_context)
         listen(listener, RecvRequest, Gate(known_accounts, listener.methods))
         await listener.open(host, port)
         try:

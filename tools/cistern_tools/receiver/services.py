@@ -1,17 +1,12 @@
 """Viam's services, as far as devices and uploading programs need them."""
 
 import asyncio
-import contextlib
-import functools
 import logging
-import sqlite3
 from concurrent.futures import ThreadPoolExecutor
-from contextvars import ContextVar
 
 from google.protobuf.duration_pb2 import Duration
-from google.protobuf.message import DecodeError
 from grpclib.const import Status
-from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
+from grpclib.exceptions import GRPCError
 from viam.gen.app.datasync.v1.data_sync_grpc import UnimplementedDataSyncServiceBase
 from viam.gen.app.datasync.v1.data_sync_pb2 import DataCaptureUploadResponse
 from viam.gen.app.v1.robot_grpc import UnimplementedRobotServiceBase
@@ -25,139 +20,18 @@ from viam.gen.proto.rpc.v1.auth_grpc import AuthServiceBase
 from viam.gen.proto.rpc.v1.auth_pb2 import AuthenticateResponse
 
 from . import accounts, machines, payload, uploads
+from .complaints import Complaints
+from .gate import acting_for, reply, request_of
 
-AUTHENTICATE = "/proto.rpc.v1.AuthService/Authenticate"
-# Methods with large requests; all others take transport.SMALL_MESSAGE.
+# Methods with large requests; all others take limits.SMALL_MESSAGE.
 LARGE = (
     "/viam.app.datasync.v1.DataSyncService/DataCaptureUpload",
     "/viam.app.v1.RobotService/Log",
 )
 MAX_LOG_ENTRIES = 1000  # of one request, as in Viam's cloud
 RESTART_CHECK = Duration(seconds=10)  # nothing here asks for a restart yet
-BEARER = "Bearer "
 
 log = logging.getLogger(__name__)
-_caller = ContextVar("caller")
-
-
-class Gate:
-    """Listens to RecvRequest: no request gets further without a method and a valid token."""
-
-    def __init__(self, known_accounts, methods):
-        self._accounts = known_accounts
-        self._methods = methods
-
-    async def __call__(self, event):
-        """Checks a request before its body is read; sets the caller for the service."""
-        name = event.method_name
-        if name not in self._methods:
-            event.method_func = _answered(
-                _refusing(Status.UNIMPLEMENTED, f"the receiver does not have {name[:100]}")
-            )
-            return
-        header = event.metadata.get("authorization")
-        try:
-            if name == AUTHENTICATE:
-                if header is not None:
-                    raise GRPCError(
-                        Status.INVALID_ARGUMENT,
-                        "already authenticated; cannot re-authenticate: "
-                        "send no authorization header",
-                    )
-            else:
-                _caller.set(self._check(header))
-                event.peer.trust()
-        except Exception as e:
-            error = e if isinstance(e, GRPCError) else _status(e)
-            event.method_func = _answered(_refusing(error.status, error.message))
-        else:
-            event.method_func = _answered(event.method_func)
-
-    def _check(self, header):
-        if header is None:
-            raise GRPCError(
-                Status.UNAUTHENTICATED,
-                f"authentication required: call {AUTHENTICATE} and send its access_token as "
-                f"'authorization: {BEARER}<access_token>'",
-            )
-        if not header.startswith(BEARER):
-            raise GRPCError(
-                Status.UNAUTHENTICATED, f"expected authorization header with prefix: {BEARER}"
-            )
-        try:
-            return self._accounts.caller(header[len(BEARER) :])
-        except accounts.TokenError as e:
-            raise GRPCError(Status.UNAUTHENTICATED, str(e)) from e
-
-
-def _refusing(status, message):
-    async def refuse(_stream):
-        raise GRPCError(status, message)
-
-    return refuse
-
-
-def _answered(method):
-    """Wraps a method so that whatever it raises becomes a status and a sentence.
-
-    An error is sent as headers and trailers, not as trailers only: micro-rdk looks for errors
-    after the headers, and would take a refused upload for a stored one.
-    """
-
-    @functools.wraps(method)
-    async def answer(stream):
-        try:
-            await method(stream)
-        except (asyncio.CancelledError, StreamTerminatedError):
-            raise
-        except Exception as e:
-            error = e if isinstance(e, GRPCError) else _status(e)
-            with contextlib.suppress(ProtocolError):  # they were sent already
-                await stream.send_initial_metadata()
-            raise error from None
-
-    return answer
-
-
-def _status(error):
-    if isinstance(error, DecodeError):
-        return GRPCError(Status.INTERNAL, f"the message cannot be decoded: {error}")
-    if isinstance(error, NotImplementedError):  # grpclib, for the compressed flag
-        return GRPCError(
-            Status.UNIMPLEMENTED, "the message is compressed: send it as it is (no grpc-encoding)"
-        )
-    if isinstance(error, sqlite3.Error):
-        log.error("the database refused: %s (%s)", error, getattr(error, "sqlite_errorname", ""))
-        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
-            return GRPCError(
-                Status.RESOURCE_EXHAUSTED,
-                "the receiver's disk is full, nothing was stored: keep the data, try again later",
-            )
-        return GRPCError(
-            Status.UNAVAILABLE,
-            f"the receiver's database refused, nothing was stored ({error}): try again later",
-        )
-    log.exception("a request failed")
-    return GRPCError(Status.INTERNAL, "the receiver has a defect: its log says more")
-
-
-async def _request(stream):
-    message = await stream.recv_message()
-    if message is None:
-        raise GRPCError(Status.INTERNAL, "the request has no message")
-    return message
-
-
-def _acting_for(part):
-    """Returns the caller if it may act for `part`, raises GRPCError if not."""
-    caller = _caller.get()
-    if not caller.may_act_for(part):
-        raise GRPCError(
-            Status.PERMISSION_DENIED,
-            f"{caller.entity} may not act for part {part[:128]!r}: "
-            "use that part's own id and secret",
-        )
-    return caller
 
 
 class Auth(AuthServiceBase):
@@ -165,10 +39,11 @@ class Auth(AuthServiceBase):
 
     def __init__(self, known_accounts):
         self._accounts = known_accounts
+        self._complain = Complaints()
 
     async def Authenticate(self, stream):  # noqa: N802 - the service's own name
         """Gives a token for a part's secret or an API key; errors and texts as in goutils."""
-        request = await _request(stream)
+        request = await request_of(stream)
         kind = request.credentials.type
         if not request.HasField("credentials"):
             raise GRPCError(Status.INVALID_ARGUMENT, "credentials required")
@@ -189,7 +64,13 @@ class Auth(AuthServiceBase):
                 Status.UNAVAILABLE, "too many logins at once: try again later"
             ) from None
         if token is None:
-            log.warning("%s %r: login refused", kind, request.entity[:128])
+            self._complain(
+                logging.WARNING,
+                stream.peer.addr(),
+                "login of %s %r refused",
+                kind,
+                request.entity[:128],
+            )
             what = "part id or secret" if kind == accounts.ROBOT_SECRET else "key id or key"
             raise GRPCError(
                 Status.PERMISSION_DENIED,
@@ -197,7 +78,7 @@ class Auth(AuthServiceBase):
                 f"(cistern {'part' if kind == accounts.ROBOT_SECRET else 'apikey'} list)",
             )
         stream.peer.trust()
-        await stream.send_message(AuthenticateResponse(access_token=token))
+        await reply(stream, AuthenticateResponse(access_token=token))
 
 
 class Robot(UnimplementedRobotServiceBase):
@@ -210,7 +91,7 @@ class Robot(UnimplementedRobotServiceBase):
         self._certificate = certificate
 
     def _own(self, part):
-        _acting_for(part)
+        acting_for(part)
         if not self._accounts.knows_part(part):
             raise GRPCError(
                 Status.NOT_FOUND, f"part {part[:128]!r} is unknown here; add it: cistern part add"
@@ -219,7 +100,7 @@ class Robot(UnimplementedRobotServiceBase):
 
     async def Config(self, stream):  # noqa: N802 - the service's own name
         """Sends a part its machine configuration."""
-        part = self._own((await _request(stream)).id)
+        part = self._own((await request_of(stream)).id)
         try:
             config = self._machines.config(part)
         except machines.NoMachineError as e:
@@ -227,24 +108,24 @@ class Robot(UnimplementedRobotServiceBase):
         except machines.BrokenMachineError as e:
             log.warning("%s; part %s has no configuration", e, part)
             raise GRPCError(Status.FAILED_PRECONDITION, str(e)) from e
-        await stream.send_message(ConfigResponse(config=config))
+        await reply(stream, ConfigResponse(config=config))
 
     async def Certificate(self, stream):  # noqa: N802 - the service's own name
         """Sends a part a certificate for its own server."""
-        part = self._own((await _request(stream)).id)
+        part = self._own((await request_of(stream)).id)
         if self._certificate is None:
             raise GRPCError(
                 Status.FAILED_PRECONDITION,
                 "a private key is not sent over plaintext: start the receiver with TLS",
             )
         certificate, key = await asyncio.to_thread(self._certificate, part)
-        await stream.send_message(
-            CertificateResponse(id=part, tls_certificate=certificate, tls_private_key=key)
+        await reply(
+            stream, CertificateResponse(id=part, tls_certificate=certificate, tls_private_key=key)
         )
 
     async def Log(self, stream):  # noqa: N802 - the service's own name
         """Stores a part's log lines."""
-        request = await _request(stream)
+        request = await request_of(stream)
         part = self._own(request.id)
         if len(request.logs) > MAX_LOG_ENTRIES:
             raise GRPCError(
@@ -254,13 +135,16 @@ class Robot(UnimplementedRobotServiceBase):
         rows = [_log_row(part, i, entry) for i, entry in enumerate(request.logs)]
         if rows:
             await self._store(lambda store: store.add_logs(rows))
-        await stream.send_message(LogResponse())
+        await reply(stream, LogResponse())
 
     async def NeedsRestart(self, stream):  # noqa: N802 - the service's own name
         """Tells a part that it need not restart."""
-        part = self._own((await _request(stream)).id)
-        await stream.send_message(
-            NeedsRestartResponse(id=part, must_restart=False, restart_check_interval=RESTART_CHECK)
+        part = self._own((await request_of(stream)).id)
+        await reply(
+            stream,
+            NeedsRestartResponse(
+                id=part, must_restart=False, restart_check_interval=RESTART_CHECK
+            ),
         )
 
 
@@ -293,11 +177,11 @@ class DataSync(UnimplementedDataSyncServiceBase):
 
     async def DataCaptureUpload(self, stream):  # noqa: N802 - the service's own name
         """Stores readings, and answers when they are on the disk."""
-        request = await _request(stream)
+        request = await request_of(stream)
         part = request.metadata.part_id
         if not part:
             raise GRPCError(Status.INVALID_ARGUMENT, "metadata.part_id is missing")
-        caller = _acting_for(part)
+        caller = acting_for(part)
         if not self._accounts.knows_part(part):
             raise GRPCError(
                 Status.NOT_FOUND, f"part {part[:128]!r} is unknown here; add it: cistern part add"
@@ -310,9 +194,7 @@ class DataSync(UnimplementedDataSyncServiceBase):
             raise GRPCError(Status.INVALID_ARGUMENT, str(e)) from e
         except uploads.UnsupportedUploadError as e:
             raise GRPCError(Status.UNIMPLEMENTED, str(e)) from e
-        await stream.send_message(
-            DataCaptureUploadResponse(file_id=f"cistern-upload-{stored.upload}")
-        )
+        await reply(stream, DataCaptureUploadResponse(file_id=f"cistern-upload-{stored.upload}"))
 
     async def FileUpload(self, stream):  # noqa: N802 - the service's own name
         """Refuses: files are not stored yet."""

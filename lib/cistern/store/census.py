@@ -1,0 +1,82 @@
+"""Figures of a log, kept from when they are first asked for."""
+
+from cistern.store.sector import Walk
+from cistern.store.state import REASONS
+
+const = int  # MicroPython's compiler knows const() by its name
+
+_DEFINITION = const(0xF0)
+
+
+class Stats:
+    """What a log holds and has done.
+
+    capacity, used: bytes of all sectors, and of those that hold something needed. unsent: bytes of unsent
+    payloads; unsent_readings: {definition: readings}; set_aside: readings; complete: whether these three count
+    all sectors yet. lost: {(CRC32 of the definition, reason): readings}, since the log was initialised.
+    Since mounting: erases, forced_erases (that an append had to wait for), failures (programs and erases that
+    did not work), programmed (bytes).
+    """
+
+
+class Census:
+    """What is unsent, by definition."""
+
+    def __init__(self, log):
+        self._log = log
+        self._walk = Walk(log.device)
+        self._counted = bytearray(log.count)
+        self._readings = {}
+        self._bytes = 0
+        self._aside = 0
+
+    def opened(self, block):
+        """A sector begins."""
+        self._counted[block] = 1
+
+    def note(self, block, definition, readings, size):
+        """Unsent readings come or go."""
+        if self._counted[block]:
+            self._readings[definition] = self._readings.get(definition, 0) + readings
+            self._bytes += size
+
+    def forget(self, block):
+        """A sector is given up."""
+        if self._counted[block]:
+            self._count(block, -1)
+
+    def _count(self, block, sign):
+        walk = self._walk
+        if not walk.enter(block):
+            return
+        while walk.step(self._log.end_of(block)):
+            if walk.kind < _DEFINITION and walk.pending():
+                if walk.unsent():
+                    size = walk.size - 2
+                    self.note(block, walk.definitions[walk.kind], sign * walk.readings, sign * size)
+                else:
+                    self._aside += sign * walk.readings
+
+    def stats(self, sectors):
+        """The Stats, after counting so many more sectors."""
+        log = self._log
+        for b in range(log.count):
+            if log.sequence[b] > 0 and not self._counted[b]:
+                if not sectors:
+                    break
+                sectors -= 1
+                self._counted[b] = 1
+                self._count(b, 1)
+        s = Stats()
+        s.complete = b + 1 == log.count
+        s.capacity = log.count * log.sector_size
+        s.used = sum([n > 0 for n in log.sequence]) * log.sector_size
+        s.unsent = self._bytes
+        s.set_aside = self._aside
+        s.unsent_readings = {d: n for d, n in self._readings.items() if n}
+        s.lost = {(key[0], REASONS[key[1]]): n for key, n in log.state.losses.items()}
+        s.erases = log.erases
+        s.forced_erases = log.forced_erases
+        s.failures = log.failures
+        s.programmed = log.programmed
+        return s

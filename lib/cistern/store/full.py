@@ -1,0 +1,49 @@
+"""Making room in a log that is full of what the cloud does not have: thinning it, or giving up its oldest sector."""
+
+from cistern.store.state import REASONS, loss_key
+
+const = int  # MicroPython's compiler knows const() by its name
+
+_DEFINITION = const(0xF0)
+_STATE = const(0xF4)
+_LOG_FULL = REASONS.index("log_full")
+_THINNED = REASONS.index("thinned")
+# Viam's disk_usage_deletion_threshold, in percent.
+_THIN_AT = const(90)
+
+
+def give_up_oldest(log, record):
+    """Count what is unsent in the oldest sector as lost, then forget the sector.
+
+    record: make the count durable first; without, the next sector's state has it.
+    """
+    oldest = log.after(0)
+    if oldest >= 0 and (oldest != log.block or not record):
+        _give_up(log, oldest, _LOG_FULL, record)
+
+
+def thin(log):
+    """Delete every nth sector, oldest first, once 90 % of them hold something needed; whether it did."""
+    needed = sorted([s for s in log.sequence if s > 0])
+    if len(needed) * 100 < _THIN_AT * log.count:
+        return False
+    for s in needed[:: log.delete_every_nth]:
+        b = log.after(s - 1)
+        if b != log.block and log.sequence[b] == s:
+            _give_up(log, b, _THINNED, True)
+    return True
+
+
+def _give_up(log, b, code, record):
+    walk = log.walk
+    victim = log.sequence[b]
+    if walk.enter(b):
+        while walk.step(log.sector_size):
+            if walk.kind < _DEFINITION and walk.pending():
+                log.state.lose(loss_key(walk.definitions[walk.kind], code), walk.readings)
+    if log.census:
+        log.census.forget(b)
+    # Count and name in one record: a power cut after it cannot make the loss count twice.
+    if record:
+        log.append_record(_STATE, log.state.pack(victim))
+    log.done(b)

@@ -1,0 +1,149 @@
+"""Opening a log: finding its sectors and where the newest ends. Needed once a boot, then forgotten."""
+
+import sys
+from struct import unpack_from
+
+from cistern.errors import StoreError
+from cistern.store.sector import MAGIC
+from cistern.store.state import State
+
+const = int  # MicroPython's compiler knows const() by its name
+
+_SECTOR_HEAD = const(28)
+_DONE_AT = const(24)
+_HEAD = const(8)
+_PAGE = const(256)
+_ERASED = const(-1)
+_ANCHOR = const(0xF2)
+_DROP = const(0xF3)
+_STATE = const(0xF4)
+# One to write, one erased ahead, one to give up, one for a sector that goes bad.
+_MIN_SECTORS = const(4)
+
+
+def mount(log, urandom):
+    """Make `log` what its device holds; see Log.mount."""
+    if log.count < _MIN_SECTORS:
+        raise StoreError(
+            "the log needs %d sectors at least; its partition has %d" % (_MIN_SECTORS, log.count)
+        )
+    log.log_id = None
+    log.boot = log.next = 0
+    _scan(log)
+    new = not log.log_id
+    if new:
+        _check_ours(log)
+        log.log_id = urandom(8)
+    log.state = State(log.sector_size)
+    log.stated = False
+    _resume(log)
+    log.boot += 1
+    if new:
+        log._open()
+    # The memory is worth more than what a second mount would save.
+    for name in ("cistern.store.mount",):
+        sys.modules.pop(name, None)
+    return log
+
+
+def _scan(log):
+    walk = log.walk
+    head = walk.head
+    blank = b"\xff" * len(head)
+    marked = MAGIC + blank[len(MAGIC) :]
+    used = -1
+    for b in range(log.count):
+        if walk.enter(b):
+            if log.log_id and log.log_id != walk.log_id:
+                raise StoreError("the partition has sectors of two logs: erase it to start a new one")
+            log.log_id = walk.log_id
+            log.next = max(log.next, walk.sequence)
+            log.boot = max(log.boot, walk.boot)
+            # A sector without a record may have a header that a power cut left weak; it is not used.
+            if head[_DONE_AT] and head[_SECTOR_HEAD:] != blank[_SECTOR_HEAD:]:
+                log.sequence[b] = walk.sequence
+        elif head == marked:
+            log.sequence[b] = _ERASED
+        elif head == blank:
+            continue
+        used = b
+    # In the first lap nothing was ever erased, and what lies ahead was never written.
+    if log.next < log.count:
+        for b in range(used + 1, log.count):
+            log.sequence[b] = _ERASED
+
+
+def _check_ours(log):
+    """Refuse what is neither blank nor begins as our sectors do."""
+    start = bytearray(4)
+    for b in range(log.count):
+        log.device.readblocks(b, start, 0)
+        # A first header that was cut short leaves the rest of its sector blank.
+        torn = not [i for i in range(4) if start[i] & MAGIC[i] != MAGIC[i]]
+        if start == MAGIC or log.walk.blank(b, _SECTOR_HEAD if torn else 0, log.sector_size):
+            continue
+        if start[:3] == MAGIC[:3]:
+            raise StoreError(
+                "the log has format %d and this firmware writes %d: update the firmware, "
+                "or erase the partition" % (start[3], MAGIC[3])
+            )
+        raise StoreError(
+            "sector %d of the partition holds something that is no Cistern log: "
+            "erase the partition if that can go, or give the log another one" % b
+        )
+
+
+def _resume(log):
+    """Take up the newest sector where it ends."""
+    walk = log.walk
+    while True:
+        newest = max(log.sequence)
+        if newest <= 0:
+            return
+        b = log.block = log.after(newest - 1)
+        # Its first record tells the state, or that of the sector before if it was cut short.
+        older = max([0] + [s for s in log.sequence if s < newest])
+        log.state = State(log.sector_size)
+        if older:
+            _load(log, log.after(older - 1))
+        log.stated = False
+        if _load(log, b):
+            break
+        # Power may have gone while its header was written, which would then be weak.
+        log.sequence[b] = 0
+    log.boot = max(log.boot, walk.boot)
+    log.seed = walk.seed
+    log.stated = log.stated or not (log.state.anchors or log.state.losses)
+    if newest < log.next:
+        return
+    for number in walk.definitions:
+        log.definitions[walk.definitions[number]] = number
+    # Behind the last intact record there may be a torn one.
+    end = log.sector_size
+    while end > walk.next:
+        start = max(walk.next, (end - 1) // _PAGE * _PAGE)
+        if not walk.blank(b, start, end):
+            break
+        end = start
+    log.at = end
+
+
+def _load(log, block):
+    walk, state = log.walk, log.state
+    any_ = False
+    walk.enter(block)
+    while walk.step(log.sector_size):
+        any_ = True
+        if walk.kind == _STATE:
+            log.stated = True
+            victim = state.load(walk.body())
+            b = log.after(victim - 1) if victim else -1
+            # A power cut came between counting a sector's readings as lost and giving it up.
+            if b >= 0 and log.sequence[b] == victim:
+                log.done(b)
+        elif walk.kind == _ANCHOR:
+            state.anchor(*unpack_from("<IQQI", walk.body()))
+        elif walk.kind == _DROP:
+            definition, code, count = unpack_from("<IBI", walk.body())
+            state.lose((definition, code), count)
+    return any_

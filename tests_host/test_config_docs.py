@@ -1,0 +1,149 @@
+"""docs/CONFIG.md has every attribute with its default, and the words that are really said."""
+
+import json
+import re
+
+import pytest
+
+from cistern import config, resources
+from cistern.config import explain, planner, scan
+from support import ROOT
+
+PAGE = (ROOT / "docs" / "CONFIG.md").read_text()
+
+
+def section(title):
+    return re.search(rf"^## {title}\n(.*?)(?=^## |\Z)", PAGE, re.M | re.S)[1]
+
+
+def rows(title):
+    """{attribute: cells} of a section's tables; a row may be of several attributes."""
+    found = {}
+    for line in section(title).splitlines():
+        cells = [c.strip() for c in line.strip("|").split("|")]
+        for name in re.findall(r"`([a-z_]+)`", cells[0]):
+            found[name] = cells
+    return found
+
+
+def written(default):
+    """A default as the page writes it."""
+    if isinstance(default, type):
+        return "required"
+    text = json.dumps(list(default) if isinstance(default, tuple) else default)
+    return f"`{text.removesuffix('.0')}`"
+
+
+@pytest.mark.parametrize(
+    ("title", "table"),
+    [
+        ("The machine", planner._MACHINE),
+        ("The data manager", planner._SERVICE),
+        ("Components", planner._COMPONENT),
+        ("Collectors", planner._METHOD),
+    ],
+)
+def test_every_attribute_has_a_row_with_its_default_and_range(title, table):
+    documented = rows(title)
+    for name, default in table.items():
+        cells = documented[name]
+        if len(cells) < 4 or name in ("type", "api"):
+            continue
+        wanted = default
+        if title == "Collectors" and name == "cache_size_kb":
+            wanted = planner._SERVICE[name]  # the data manager's
+        assert written(wanted) in cells[2], name
+        if name in planner._RANGES:
+            least, most = planner._RANGES[name]
+            assert f"{max(least, 0):g}" in cells[1].replace("0.00001", "1e-05"), name
+            assert str(most) in cells[1], name
+
+
+def test_every_known_key_is_on_the_page():
+    for _, names in explain._KNOWN:
+        for name in names.split():
+            assert f"`{name}`" in PAGE, name
+
+
+def test_the_limits_of_a_text_are_on_the_page():
+    text = section("The text")
+    assert f"{config.MAX_TEXT // 1024} KB of text" in text
+    assert f"{scan.MAX_DEPTH} levels" in text and f"{scan.MAX_NUMBER} characters" in text
+
+
+def test_every_model_is_on_the_page():
+    text = section("Models")
+    for kind in ("board", "sensor"):
+        for model in resources.models(kind):
+            assert f"`{kind}` `{model}`" in text
+
+
+def every_mistake():
+    """A machine with (nearly) every mistake, and the plan's problems."""
+
+    def capture(*methods):
+        return [{"type": "data_manager", "attributes": {"capture_methods": list(methods)}}]
+
+    reading = {"method": "Readings", "capture_frequency_hz": 1}
+    many = ["t%058d" % i for i in range(4)]  # noqa: UP031 -- with zeros in front
+    machine = {
+        "services": [
+            {
+                "name": "dm",
+                "type": "data_manager",
+                "attributes": {
+                    "sync_interval_mins": -1,
+                    "tags": ["no way"],
+                    "capture_dir": "/x",
+                    "delete_data_on_part_deletion": True,
+                },
+            },
+            {"name": "two", "type": "data_manager"},
+            {"name": "v", "type": "vision"},
+        ],
+        "components": [
+            {
+                "name": "s",
+                "type": "sensor",
+                "model": "fake",
+                "depends_on": ["x"],
+                "service_configs": capture(
+                    reading,
+                    reading,
+                    {"method": "Readings", "capture_frequency_hz": "10", "capture_hz": 1},
+                    {"method": "Readings", "capture_frequency_hz": 0},
+                    {"method": "Readings", "capture_frequency_hz": 1, "cache_size_kb": 0},
+                    {**reading, "additional_params": {"k": []}},
+                    {**reading, "tags": many},
+                ),
+            },
+            {"name": "s", "type": "sensor", "model": "fak"},
+            {"name": "-", "type": "camera"},
+            {
+                "name": "b",
+                "type": "board",
+                "model": "esp32",
+                "service_configs": capture({"method": "Analogs", "capture_frequency_hz": 1}),
+            },
+        ],
+    }
+    manager = {"components": [{**machine["components"][0], "service_configs": capture(reading)}]}
+    return [*config.plan(machine, resources).problems, *config.plan(manager, resources).problems]
+
+
+def test_what_is_said_is_on_the_page_with_its_level():
+    """The page has VALUE, PATH and N where a message has the user's own."""
+    table = section("What is said about a mistake")
+    found = every_mistake()
+    assert len({p.message for p in found}) > 20
+    for p in found:
+        text = p.message
+        text = re.sub(r"^(-?\d+|\"(10|no way|-|s)\"|an? (list|object)) is ", "VALUE is ", text)
+        text = text.replace("s[0].service_configs[0].attributes.capture_methods[0]", "PATH")
+        text = text.replace("componentPATH", "PATH")
+        text = re.sub(r"have \d+ bytes", "have N bytes", text)
+        text = re.sub(r"^VALUE is not a number.*", "VALUE is not a string`, `a number`", text)
+        text = re.sub(r"; (known: |did you mean ).*", "", text)
+        text = re.sub(r"^missing: give .*", "missing: give", text)
+        lines = [line for line in table.splitlines() if text in line]
+        assert any(f"| {p.level} |" in line for line in lines), (p, text)

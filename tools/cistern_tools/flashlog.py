@@ -1,0 +1,308 @@
+"""Decodes the image of a flash log without the device: an implementation of docs/SPEC.md of its own.
+
+    log = read_image(Path("flash.bin").read_bytes())
+    for reading in log.readings(): ...     # dicts
+    for damage in log.damage: ...          # dicts: where, and what it means
+
+Nothing here shares code with the firmware, so that either finds the other's mistakes.
+"""
+
+import json
+import struct
+from binascii import crc32
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+MAGIC, VERSION = b"CSt", 1
+SECTOR_HEAD, RECORD_HEAD, PAGE = 28, 8, 256
+DEFINITION, BOOT, ANCHOR, DROP, STATE = 0xF0, 0xF1, 0xF2, 0xF3, 0xF4
+REASONS = ("other", "log_full", "thinned", "ring_full", "source_error", "late")
+NULL, FALSE, TRUE, INT, F32, F64, STRING, BYTES, TIME, STRUCT, LIST, U16, ANY, OPTIONAL = range(1, 15)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class NotALogError(ValueError):
+    """The image holds no Cistern log, or one of a version that this program does not know."""
+
+
+@dataclass
+class Parcel:
+    """A run of readings. name: "sector.index"; state: unsent, sent or set aside."""
+
+    name: str
+    block: int
+    boot: int
+    state: str
+    readings: int
+    definition: bytes
+    payload: bytes
+
+
+@dataclass
+class FlashLog:
+    """What an image holds. parcels: oldest first. anchors: {boot: (uptime_us, utc_us, uncertainty_us)}.
+
+    losses: list of dicts (stream, reason, readings). damage: list of dicts (block, offset, what).
+    """
+
+    log_id: str
+    sectors: int
+    parcels: list = field(default_factory=list)
+    anchors: dict = field(default_factory=dict)
+    losses: list = field(default_factory=list)
+    damage: list = field(default_factory=list)
+
+    def readings(self):
+        """All readings, oldest parcel first; a parcel that does not decode is added to `damage`."""
+        for parcel in self.parcels:
+            try:
+                yield from self._decoded(parcel)
+            except (ValueError, IndexError, KeyError, TypeError, struct.error) as e:
+                what = f"parcel {parcel.name} has a good checksum but cannot be decoded: {e}"
+                self.damage.append({"block": parcel.block, "offset": None, "what": what})
+
+    def _decoded(self, parcel):
+        stream = read_definition(parcel.definition)
+        times = None
+        source = _Source(parcel.payload)
+        out = []
+        while source.pos < len(parcel.payload):
+            if times is None:
+                requested, latency = source.uint(), 0
+            else:
+                requested = times + stream["period_us"] + source.int()
+            times = requested
+            latency += source.int()
+            out.append(
+                {
+                    **{k: stream[k] for k in ("component_type", "component_name", "method", "params", "tags")},
+                    "parcel": parcel.name,
+                    "state": parcel.state,
+                    "boot": parcel.boot,
+                    "requested_uptime_us": requested,
+                    "received_uptime_us": requested + latency,
+                    "time_requested": self._utc(parcel.boot, requested),
+                    "time_received": self._utc(parcel.boot, requested + latency),
+                    "data": source.value(stream["shape"]),
+                }
+            )
+        if len(out) != parcel.readings:
+            raise ValueError(f"{len(out)} readings in it, {parcel.readings} announced")
+        return out
+
+    def _utc(self, boot, uptime_us):
+        anchor = self.anchors.get(boot)
+        if anchor is None:
+            return None
+        return (EPOCH + timedelta(microseconds=anchor[1] + uptime_us - anchor[0])).isoformat()
+
+
+class _Source:
+    def __init__(self, data):
+        self.data = data
+        self.pos = 0
+
+    def uint(self):
+        n = shift = 0
+        while True:
+            b = self.data[self.pos]
+            self.pos += 1
+            n |= (b & 127) << shift
+            shift += 7
+            if b < 128:
+                return n
+
+    def int(self):
+        n = self.uint()
+        return n >> 1 ^ -(n & 1)
+
+    def take(self, n):
+        data = self.data[self.pos : self.pos + n]
+        if len(data) < n:
+            raise ValueError("cut short")
+        self.pos += n
+        return data
+
+    def unpack(self, code):
+        return struct.unpack(code, self.take(struct.calcsize(code)))[0]
+
+    def string(self):
+        return self.take(self.uint()).decode()
+
+    def value(self, node):
+        """A value of a shape; None and absent differ, see ABSENT."""
+        if isinstance(node, int):
+            return self.any() if node == ANY else self.leaf(node)
+        code, *rest = node
+        if code == LIST:
+            return [self.value(n) for n in rest]
+        if code == OPTIONAL:
+            if self.data[self.pos] != STRUCT:
+                return self.any()
+            self.pos += 1
+        both = {key: self.value(n) for key, n in zip(rest[::2], rest[1::2], strict=True)}
+        return {k: v for k, v in both.items() if v is not ABSENT}
+
+    def leaf(self, code):
+        simple = {F32: "<f", F64: "<d", U16: "<H", FALSE: "<?"}
+        if code in simple:
+            return self.unpack(simple[code])
+        if code == INT:
+            return self.int()
+        if code == STRING:
+            return self.string()
+        if code == NULL:
+            return None
+        raise ValueError(f"unknown type {code}")
+
+    def any(self):
+        tag = self.unpack("<B")
+        if tag == 0:
+            return ABSENT
+        if tag in (FALSE, TRUE):
+            return tag == TRUE
+        if tag == STRUCT:
+            return {self.string(): self.any() for _ in range(self.uint())}
+        if tag == LIST:
+            return [self.any() for _ in range(self.uint())]
+        if tag == BYTES:
+            return self.take(self.uint())
+        if tag == TIME:
+            return EPOCH + timedelta(microseconds=self.int())
+        return self.leaf(tag)
+
+
+ABSENT = object()
+
+
+def read_definition(data):
+    """A definition as a dict: the stream's fields, period_us and shape (a tree of codes)."""
+    kind, name, method, params, tags, period_us, shape = json.loads(data)
+    kind = kind[1:] if kind.startswith("!") else "rdk:component:" + kind
+    return {
+        "component_type": kind,
+        "component_name": name,
+        "method": method,
+        "params": params,
+        "tags": tags,
+        "period_us": period_us,
+        "shape": shape,
+    }
+
+
+def read_image(image, sector_size=4096):
+    """The FlashLog in the bytes of a partition. Raises NotALogError."""
+    blocks = len(image) // sector_size
+    sectors, ids, odd = [], set(), []
+    for block in range(blocks):
+        data = image[block * sector_size : (block + 1) * sector_size]
+        head = data[:SECTOR_HEAD]
+        magic, version, log_id, sequence, boot, crc = struct.unpack_from("<3sB8sIII", head)
+        if magic == MAGIC and version == VERSION and crc == crc32(head[:20]):
+            sectors.append((sequence, block, boot, crc, data))
+            ids.add(log_id.hex())
+        elif magic == MAGIC and version not in (VERSION, 0xFF) and crc == crc32(head[:20]):
+            raise NotALogError(f"sector {block} has format {version}; this program reads {VERSION}")
+        elif data.strip(b"\xff") and data.rstrip(b"\xff") != MAGIC + bytes((VERSION,)):
+            odd.append(block)
+    if not sectors:
+        raise NotALogError(
+            "no sector of a Cistern log in it: give the image of the log's partition, "
+            f"from its first byte, in sectors of {sector_size} bytes"
+        )
+    log = FlashLog(sorted(ids)[0], blocks)
+    if len(ids) > 1:
+        log.damage.append({"block": None, "offset": None, "what": f"sectors of {len(ids)} logs: {ids}"})
+    for block in odd:
+        what = "no valid header: an erase or a header was cut short, or the sector is broken"
+        log.damage.append({"block": block, "offset": 0, "what": what})
+    definitions, losses = {}, {}
+    for sequence, block, boot, seed, data in sorted(sectors):
+        _read_sector(log, definitions, losses, sequence, block, boot, seed, data)
+    names = {crc32(d): read_definition(d) for d in definitions.values()}
+    for (key, reason), count in losses.items():
+        stream = names.get(key)
+        name = "/".join((stream["component_name"], stream["method"])) if stream else f"#{key:08x}"
+        log.losses.append({"stream": name, "reason": REASONS[reason], "readings": count})
+    return log
+
+
+def _read_sector(log, definitions, losses, sequence, block, boot, seed, data):
+    numbers = {}
+    done = data[24] == 0
+    for at, state, kind, body, now in _records(log, block, seed, data, boot):
+        boot = now
+        if kind == DEFINITION:
+            numbers[body[0]] = definitions[body[1:]] = body[1:]
+        elif kind == ANCHOR:
+            b, *anchor = struct.unpack("<IQQI", body)
+            _anchor(log, b, anchor)
+        elif kind == DROP:
+            key, reason, count = struct.unpack_from("<IBI", body)
+            losses[key, reason] = losses.get((key, reason), 0) + count
+        elif kind == STATE:
+            _read_state(log, losses, body)
+        elif kind < DEFINITION:
+            if kind not in numbers:
+                what = f"parcel {sequence}.{at} needs definition {kind}, which is damaged"
+                log.damage.append({"block": block, "offset": at, "what": what})
+                continue
+            name = "sent" if done or not state & 15 else "unsent" if state >> 4 else "set aside"
+            readings = struct.unpack_from("<H", body)[0]
+            log.parcels.append(
+                Parcel(f"{sequence}.{at}", block, boot, name, readings, numbers[kind], body[2:])
+            )
+
+
+def _anchor(log, boot, anchor):
+    if boot not in log.anchors or anchor[2] <= log.anchors[boot][2]:
+        log.anchors[boot] = tuple(anchor)
+
+
+def _read_state(log, losses, body):
+    _victim, n = struct.unpack_from("<IB", body)
+    for i in range(n):
+        boot, *anchor = struct.unpack_from("<IQQI", body, 5 + 24 * i)
+        _anchor(log, boot, anchor)
+    losses.clear()
+    for at in range(5 + 24 * n, len(body), 9):
+        key, reason, count = struct.unpack_from("<IBI", body, at)
+        losses[key, reason] = count
+
+
+def _records(log, block, seed, data, boot):
+    """(offset, state, kind, body, boot) of the intact records of a sector."""
+    at = SECTOR_HEAD
+    while at + RECORD_HEAD + 2 <= len(data):
+        record = _record(data, at, seed)
+        if record and record[3]:
+            state, kind, size, _ = record
+            body = data[at + RECORD_HEAD : at + RECORD_HEAD + size]
+            if kind == BOOT:
+                boot = struct.unpack("<I", body)[0]
+            yield at, state, kind, body, boot
+            at += RECORD_HEAD + size
+            continue
+        # Torn or rotten, or the end of what one boot wrote: the next boot begins at a later page.
+        end = at + RECORD_HEAD + record[2] if record else len(data)
+        if data[at : at + RECORD_HEAD] != b"\xff" * RECORD_HEAD:
+            what = "a record was cut short or is damaged" if record else "a record's header is damaged"
+            log.damage.append({"block": block, "offset": at, "what": what})
+        pages = range((at // PAGE + 1) * PAGE, end, PAGE)
+        at = next((p for p in pages if _is_boot(data, p, seed)), end if record else len(data))
+
+
+def _record(data, at, seed):
+    """(state, kind, size, whether the CRC fits), or None where there is no valid header."""
+    state, kind, size_and_check, crc = struct.unpack_from("<BBHI", data, at)
+    size = size_and_check & 0xFFF
+    check = (kind ^ kind >> 4 ^ size ^ size >> 4 ^ size >> 8 ^ 5) & 15
+    if kind == 0xFF or size < 2 or size_and_check >> 12 != check or at + RECORD_HEAD + size > len(data):
+        return None
+    body = data[at + RECORD_HEAD : at + RECORD_HEAD + size]
+    return state, kind, size, crc == crc32(body, crc32(data[at + 1 : at + 4], seed))
+
+
+def _is_boot(data, at, seed):
+    record = _record(data, at, seed) if at + RECORD_HEAD + 4 <= len(data) else None
+    return bool(record) and record[1] == BOOT and record[2] == 4 and record[3]
