@@ -2,6 +2,7 @@
 
 import typer
 
+from cistern_tools.check import check
 from cistern_tools.export import export
 from cistern_tools.query import query
 from cistern_tools.receiver.commands import apikey_app, cloud, part_app
@@ -13,7 +14,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Capture on an ESP32, keep on flash, sync to a cloud you can query.",
 )
-for command in (run, sim, cloud, query, export):
+for command in (run, sim, check, cloud, query, export):
     app.command()(command)
 app.add_typer(part_app, name="part")
 app.add_typer(apikey_app, name="apikey")

@@ -3,18 +3,24 @@
 `models`, `methods`, `method_params` and `check` are the catalog that a configuration is checked
 against; `build` makes a component. A model's module is imported when a configuration names it, so
 that a board carries only the code it uses. Types are short ("sensor") or full
-("rdk:component:sensor").
+("rdk:component:sensor"). docs/MODELS.md describes every model, and own.py the user's.
 """
 
-_METHODS = {
-    "sensor": ("Readings",),
-    "board": ("Analogs", "Gpios"),
+# A type's methods | its models, each with the module that has it where that has another name.
+_TYPES = {
+    "sensor": "Readings|analog bme280 dht11=dht dht22=dht ds18b20 esp32-internal=internal fake "
+    "hcsr04 health tmp36=analog ultrasonic=hcsr04 wifi-rssi=wifi",
+    "movement_sensor": "Readings Position LinearVelocity LinearAcceleration AngularVelocity "
+    "CompassHeading Orientation|fake=fakes gps-nmea=gps gyro-mpu6050=mpu6050 mpu6050",
+    "power_sensor": "Readings Voltage Current Power|fake=fakes ina219",
+    "board": "Analogs Gpios|esp32=board fake=fakes",
+    "encoder": "TicksCount|fake=fakes incremental=encoder",
+    "motor": "Position IsPowered|fake=fakes gpio=motor",
+    "servo": "Position|fake=fakes gpio=servo",
 }
 _PARAMS = {"Analogs": ("reader_name",), "Gpios": ("pin_name",)}
-_MODULES = {
-    "sensor": {"fake": "fake", "tmp36": "analog", "analog": "analog", "wifi-rssi": "wifi"},
-    "board": {"esp32": "board"},
-}
+
+own_models = {}  # type → {triplet: own.Model}; own.py fills it
 
 
 class ResourceError(Exception):
@@ -23,18 +29,22 @@ class ResourceError(Exception):
     """
 
 
-def _short(kind):
-    return kind.rsplit(":", 1)[-1]
+def _part(kind, i):
+    return _TYPES.get(kind.rsplit(":", 1)[-1], "|").split("|")[i].split()
+
+
+def _own(kind):
+    return own_models.get(kind.rsplit(":", 1)[-1], {})
 
 
 def models(kind):
     """Names of the models of a component type; empty for an unknown type."""
-    return sorted(_MODULES.get(_short(kind), ()))
+    return [entry.split("=")[0] for entry in _part(kind, 1)] + sorted(_own(kind))
 
 
 def methods(kind):
     """Methods of a component type that can be captured; empty for an unknown type."""
-    return _METHODS.get(_short(kind), ())
+    return _part(kind, 0)
 
 
 def method_params(kind, method):
@@ -42,8 +52,23 @@ def method_params(kind, method):
     return _PARAMS.get(method, ())
 
 
+def load_models(port):
+    """Register the users' own models, from the files that the port has found."""
+    paths = port.model_files()
+    if paths:
+        from cistern.resources.own import load
+
+        load(paths, port.log)
+
+
 def _module(kind, model):
-    name = "cistern.resources." + _MODULES[_short(kind)][model]
+    if model in _own(kind):
+        return _own(kind)[model]
+    for entry in _part(kind, 1):
+        name, _, file = entry.partition("=")
+        if name == model:
+            break
+    name = "cistern.resources." + (file or name)
     __import__(name)
     module = __import__("cistern.resources", None, None, ("x",))
     return getattr(module, name.rsplit(".", 1)[1])
@@ -51,14 +76,17 @@ def _module(kind, model):
 
 def check(kind, model, attributes):
     """Problems of a component's attributes: a list of (path below the attributes, message)."""
-    return _module(kind, model).check(model, attributes)
+    return _module(kind, model).check(kind.rsplit(":", 1)[-1], model, attributes)
 
 
 def build(component, port, others):
     """Make the component: an object with source(method, params) -> Source.
 
-    component: .name, .type, .model, .attributes; others: the components made so far, by name.
-    Raises ResourceError.
+    component: .name, .type, .model, .attributes, .path; others: the components made so far, by
+    name. Raises ResourceError. Warnings go to port.log.
+
+    A component may have close(), which gives back the hardware that it holds, and uses, a dict of
+    what others must not use beside it: "GPIO 4" → as what (see pins.py).
     """
     return _module(component.type, component.model).build(component, port, others)
 
@@ -67,28 +95,38 @@ class Source:
     """What a collector reads.
 
     fields: None, or ((path, code), …) where every reading has this shape (codes as in
-    record.Shape); then read_into(values) fills the list of len(fields) values without allocating.
-    Without fields, read() returns the dict that becomes SensorData.struct. Both may raise; the
-    collector counts that and tries again when it is next due.
+    record.Shape); then read_into(values) fills the list of len(fields) values without allocating,
+    but for floats, which MicroPython boxes. Without fields, read() returns the dict that becomes
+    SensorData.struct. Both may raise; the collector counts that and tries again when it is due.
+
+    waits: read and read_into are coroutine functions, for a device that needs time to measure.
+    min_period_us: shortest time between two readings that the device can do; 0: any.
+    block: most readings that one read_block() gives, 0 where the device keeps none. See
+    fifo.Blocks for the methods that such a source has besides.
     """
 
     fields = None
+    waits = False
+    min_period_us = 0
+    block = 0
+
+    def __init__(self, read, fields=None, waits=False):
+        self.waits = waits
+        if fields:
+            self.fields = fields
+            self.read_into = read
+        else:
+            self.read = read
 
 
-class Readings(Source):
-    """A sensor's Readings method: the sensor's own dict under the key "readings"."""
-
-    def __init__(self, sensor):
-        self._sensor = sensor
-
-    def read(self):
-        """{"readings": {name: value, …}}."""
-        return {"readings": self._sensor.readings()}
+def fields(code, *paths):
+    """Source.fields of one code: fields("f32", "coordinate.latitude", "altitude_m")."""
+    return tuple([(tuple(path.split(".")), code) for path in paths])
 
 
 class Sensor:
-    """Base of the sensor models: they have readings() -> dict."""
+    """Base of sensors whose readings may differ from each other: they have readings() -> dict."""
 
     def source(self, method, params):
-        """The source of the only method there is."""
-        return Readings(self)
+        """{"readings": {name: value, …}}."""
+        return Source(lambda: {"readings": self.readings()})

@@ -1,8 +1,9 @@
 """Checks of a model's attributes against a table, so that models say what they take and nothing
 else.
 
-A table is {name: (kind, required, low, high)}; kind is one of int, float, str, bool, list, dict;
-low and high bound a number (None: unbounded) or the length of a string or list.
+A table is {name: (kind, required, low, high)}; kind is one of int, float, str, bool, list, dict,
+or a name that pins.py knows ("in", "out", "adc" for GPIO numbers, "i2c" for an address); low and
+high bound a number (None: unbounded) or the length of a string or list.
 """
 
 _WORDS = {
@@ -12,6 +13,7 @@ _WORDS = {
     bool: "true or false",
     list: "a list",
     dict: "an object",
+    "i2c": "an I2C address",
 }
 
 
@@ -26,7 +28,7 @@ def check(table, attributes, path=""):
     for name, (kind, required, low, high) in table.items():
         if name not in attributes:
             if required:
-                found.append((path + name, "missing: give " + _WORDS[kind]))
+                found.append((path + name, "missing: give " + _WORDS.get(kind, "a GPIO number")))
             continue
         text = _refused(kind, attributes[name], low, high)
         if text:
@@ -35,6 +37,10 @@ def check(table, attributes, path=""):
 
 
 def _refused(kind, value, low, high):
+    if isinstance(kind, str):
+        from cistern.resources.pins import problem
+
+        return problem(value, kind)
     right = isinstance(value, (int, float) if kind is float else kind)
     if isinstance(value, bool) and kind is not bool:
         right = False
