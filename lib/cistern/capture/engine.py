@@ -42,12 +42,9 @@ class Engine:
                     c.serve()
                     left = diff(c.tick, ticks_us())
                 wait = min(wait, left)
-            if wait > 0:
-                self._seal_due(wait)
-                for c in self.collectors:
-                    wait = min(wait, diff(c.tick, ticks_us()))
-            # Under a millisecond left, other tasks get their turn but no sleep could be short
-            # enough.
+            if self._seal_due(wait):
+                wait = 0
+            # Under a millisecond left, other tasks get their turn but no sleep is short enough.
             await self._port.sleep_ms(max(0, wait // 1000))
 
     def stop(self):
@@ -55,27 +52,25 @@ class Engine:
         self._running = False
 
     def _seal_due(self, room_us):
+        """Seal at most one collector, so that the next deadline is looked at in between."""
         now = self._port.ticks_us()
+        # A quarter past its age a parcel is written even where a deadline will have to wait.
+        flush_us = self._flush_us if room_us >= SEAL_ROOM_US else self._flush_us * 5 // 4
         for c in self.collectors:
             c.note_overwritten(now)
             oldest = c.ring.oldest_tick
             if oldest is None:
-                if c.losses_due(now, self._flush_us):
-                    self.seal(c)
-                continue
-            age = self._port.ticks_diff(now, oldest)
-            full = c.ring.used * SEAL_FILL > c.ring.size
-            if (
-                (age >= self._flush_us and room_us >= SEAL_ROOM_US)
-                or age >= self._flush_us * 5 // 4
-                or full
-            ):
-                self.seal(c)
+                due = c.losses_due(now, flush_us)
+            else:
+                age = self._port.ticks_diff(now, oldest)
+                # Where the log took nothing for nine minutes, ticks make the age look negative.
+                due = age >= flush_us or age < 0 or c.ring.used * SEAL_FILL > c.ring.size
+            if due and self.seal(c):
+                return True
+        return False
 
     def seal(self, collector):
-        """Make all that the collector holds durable. False when the log does not take it; it stays
-        in RAM.
-        """
+        """Make all that the collector holds durable. False: the log took not all of it."""
         now_us = self._port.uptime_us()
         if self._store_error and now_us - self._store_error_us < STORE_RETRY_US:
             return False
@@ -94,6 +89,7 @@ class Engine:
                 self._port.log("error", "flash log: %s" % e)
             self._store_error = str(e)
             self._store_error_us = now_us
+            collector.note_overwritten(self._port.ticks_us())
             return False
         self._store_error = None
         return True
