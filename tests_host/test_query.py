@@ -64,7 +64,8 @@ def test_the_latest_readings_as_a_table_json_and_csv(data):
 
 
 def test_values_inside_payloads_can_be_asked_for(data):
-    sql = "SELECT component, max(json_extract(payload, '$.readings.n')) AS n FROM readings GROUP BY component"
+    value = "json_extract(payload, '$.readings.n')"
+    sql = f"SELECT component, max({value}) AS n FROM readings GROUP BY component"
     assert json.loads(ask(data, sql, "--json").stdout) == [
         {"component": "a", "n": 9},
         {"component": "b", "n": 19},

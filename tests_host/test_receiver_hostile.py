@@ -422,7 +422,7 @@ def test_frames_mutated_at_random_never_stop_the_receiver(tmp_path):
 
     async def main():
         async with serve(tmp_path) as receiver:
-            for _ in range(300):
+            for _ in range(200):
                 await attempt(receiver)
             await still_serves(receiver)
 
@@ -454,12 +454,12 @@ def test_unknown_frames_are_ignored_and_goaway_says_why_a_connection_ends(tmp_pa
 def test_a_client_cannot_fill_the_log(tmp_path, caplog):
     async def main():
         async with plain(tmp_path) as connect:
-            for _ in range(60):
+            for _ in range(25):
                 client = await connect()
                 client.writer.write(b"\xff" * 100)
                 await client.closed()
             client = await connect()
-            for _ in range(30):
+            for _ in range(22):
                 stream = client.start()
                 client.data(stream, framed(WRONG_LOGIN))
                 assert (await client.answer(stream))[2] == 7
@@ -568,6 +568,7 @@ def test_a_client_that_does_not_read_is_dropped(tmp_path, monkeypatch):
     async def main():
         async with plain(tmp_path) as connect:
             client = await connect()
+            await client.login()
             client.writer.transport.pause_reading()
             with pytest.raises(ConnectionError):
                 for _ in range(20_000):

@@ -83,11 +83,10 @@ def _unusable(text, as_json, **where):
 def _problems(plan, forecast):
     """The plan's problems, and what the board's program said besides when it was built and ran."""
     problems = [{"path": p.path, "message": p.message, "level": p.level} for p in plan.problems]
-    told = {f"{p.path}: {p.message}" for p in plan.problems}
-    for level, text in forecast.said:
-        if level in ("error", "warning") and text not in told:
-            path, _, message = text.partition(": ")
-            problems.append({"path": path, "message": message, "level": level})
+    for level, path, message in forecast.said:
+        problem = {"path": path, "message": message, "level": level}
+        if level in ("error", "warning") and problem not in problems:
+            problems.append(problem)
     return problems
 
 

@@ -8,7 +8,7 @@ import random
 from collections import defaultdict
 
 from cistern.app import App, stream_name
-from cistern.port.pc import SimulatedADC, SimulatedPin, ticks_diff
+from cistern.port.pc import PcPort
 from cistern.record import Stream, read_definition
 
 BLOCK = 4096
@@ -25,31 +25,25 @@ FILLED = 65536
 TICKS = (1 << 30) - 1
 
 
-class VirtualPort:
-    """A board's port (docs/DESIGN.md) in a time that passes when the program sleeps.
+class VirtualPort(PcPort):
+    """The simulated board, in a time that passes when its program sleeps.
 
     logged: (level, text) of what the program says. A sleep takes up to 1 ms longer than asked
     for, like those of a busy board, so that times cost in a parcel what they cost there.
     """
 
-    alpn = True
-
     def __init__(self, blocks=256):
-        self.ticks_diff = ticks_diff
         self.flash = RamFlash(blocks)
         self.now_us = 0
         self.end_us = None
         self.engine = None
         self.logged = []
         self._random = random.Random(1)
+        self._start = 0
 
-    def ticks_us(self):
-        """A call takes 2 µs."""
+    def _monotonic_us(self):
+        """Asking takes 2 µs."""
         self.now_us += 2
-        return self.now_us & TICKS
-
-    def uptime_us(self):
-        """Virtual microseconds."""
         return self.now_us
 
     def utc_us(self):
@@ -69,18 +63,6 @@ class VirtualPort:
     def log(self, level, text):
         """Keep it."""
         self.logged.append((level, text))
-
-    def adc(self, pin):
-        """A voltage that moves."""
-        return SimulatedADC(pin, self.ticks_us)
-
-    def pin(self, pin):
-        """A level that changes."""
-        return SimulatedPin(pin, self.ticks_us)
-
-    def wifi_rssi(self):
-        """Signal strength in dBm."""
-        return -55 - (self.now_us >> 21 & 7)
 
 
 class RamFlash:
@@ -113,11 +95,17 @@ class RamFlash:
         return {4: len(self._blocks), 5: BLOCK}.get(op, 0)
 
 
+def _name(wanted):
+    """What the program calls a collector of the plan."""
+    stream = Stream(wanted.component_type, wanted.component, wanted.method, wanted.params)
+    return stream_name(stream)
+
+
 class Forecast:
     """What a plan's collectors write, measured on a board in virtual time.
 
-    said: (level, text) of what the program reports. streams: a dict for each collector that runs.
-    bytes_per_s: of flash, headers and all.
+    said: (level, path or name, message) of what the program reports. streams: a dict for each
+    collector that runs. bytes_per_s: of flash, headers and all.
     """
 
     def __init__(self, plan):
@@ -136,24 +124,23 @@ class Forecast:
             rate = sum(c.frequency_hz for c in plan.collectors)
             self._port.end_us = int(1e6 * self._span(rate + 20))  # it wakes 20 times a second
             asyncio.run(self._app.engine.run())
-            wanted = {self._name(c): c for c in plan.collectors}
+            wanted = {_name(c): c for c in plan.collectors}
             for collector in self._app.engine.collectors:
                 self._measure(collector, wanted[collector.name])
             overheads = self._overheads()
             for collector in self._app.engine.collectors:
                 self._add(collector, wanted[collector.name], *overheads)
         self.bytes_per_s = sum(s["flash_bytes_per_day"] for s in self.streams) / DAY_S
-        self.said = self._port.logged
+        paths = {_name(c): c.path for c in plan.collectors}
+        self.said = []
+        for level, text in dict.fromkeys(self._port.logged):
+            where, _, message = text.partition(": ")
+            self.said.append((level, paths.get(where, where), message))
 
     def _span(self, turns_per_s):
         """Seconds to simulate."""
         span = min(max(TURNS / turns_per_s, LEAST_S), MOST_S)
         return max(span, min(FLUSHES * self._flush_s, STRETCH * TURNS / turns_per_s))
-
-    def _name(self, wanted):
-        return stream_name(
-            Stream(wanted.component_type, wanted.component, wanted.method, wanted.params)
-        )
 
     def _count_parcels(self):
         append = self._app.log.append

@@ -28,7 +28,7 @@ LOG_LINES = 5
 REFRESH_S = 0.5
 COLUMNS = ("captured", "durable", "synced", "pending", "dropped", "late", "missed")
 LATEST = """SELECT component, method, params, time, payload FROM readings
-    WHERE part = ? ORDER BY time_ns DESC LIMIT 1"""
+    WHERE part = ? ORDER BY time DESC LIMIT 1"""
 
 
 def run(
