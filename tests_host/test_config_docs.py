@@ -71,11 +71,19 @@ def test_the_limits_of_a_text_are_on_the_page():
     assert f"{scan.MAX_DEPTH} levels" in text and f"{scan.MAX_NUMBER} characters" in text
 
 
-def test_every_model_is_on_the_page():
-    text = section("Models")
-    for kind in ("board", "sensor"):
-        for model in resources.models(kind):
-            assert f"`{kind}` `{model}`" in text
+def test_every_type_is_on_the_page_with_its_models_and_methods():
+    table = section("Models").strip().split("\n\n")[0]
+    documented = {}
+    for line in table.splitlines():
+        kind, models, methods = (re.findall(r"`([^`]+)`", cell) for cell in line.split("|")[1:4])
+        if kind:
+            documented[kind[0]] = (sorted(models), {m for m in methods if m[0].isupper()})
+    known = explain._TYPES["component"].split()
+    built = [kind for kind in known if list(resources.models(f"rdk:component:{kind}"))]
+    assert sorted(documented) == sorted(built)
+    for kind in built:
+        models = sorted(resources.models(f"rdk:component:{kind}"))
+        assert documented[kind] == (models, set(resources.methods(f"rdk:component:{kind}")))
 
 
 def every_mistake():

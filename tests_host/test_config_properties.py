@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from cistern import config, resources
 from cistern.config import scan
 
-MANY = settings(max_examples=300, deadline=None)
+MANY = settings(max_examples=150, deadline=None)
 
 SCALARS = st.one_of(
     st.none(),

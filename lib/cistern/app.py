@@ -4,7 +4,7 @@ import asyncio
 
 from cistern import config, resources
 from cistern.capture.collector import Collector
-from cistern.capture.engine import MAX_PARCEL, Engine
+from cistern.capture.engine import FAST_US, MAX_PARCEL, Engine
 from cistern.record import Ring, Shape, Stream, read_definition
 from cistern.store import Log
 from cistern.sync.clock import Clock
@@ -72,7 +72,7 @@ class App:
             if wanted.component in made:
                 try:
                     source = made[wanted.component].source(wanted.method, wanted.params)
-                    self.engine.collectors.append(self._collector(wanted, source))
+                    self._collect(wanted, source)
                 except Exception as e:  # a driver may raise anything; the other collectors run
                     self.port.log("error", "%s: %s" % (wanted.path, e))
 
@@ -86,13 +86,20 @@ class App:
                 self.port.log("error", "%s: %s" % (component.path, e))
         return made
 
-    def _collector(self, wanted, source):
-        kind, name = wanted.component_type, wanted.component
-        stream = Stream(kind, name, wanted.method, wanted.params, wanted.tags)
+    def _collect(self, wanted, source):
+        stream = Stream(
+            wanted.component_type, wanted.component, wanted.method, wanted.params, wanted.tags
+        )
         shape = Shape(source.fields) if source.fields else None
-        period = (wanted.period_us, wanted.period_rem, wanted.period_den)
         ring = Ring(stream, wanted.ring_bytes, wanted.period_us, shape)
-        return Collector(stream_name(stream), source, ring, period, self.port)
+        kind = Collector
+        timed = wanted.period_us < FAST_US and source.fields and hasattr(self.port, "timer")
+        if timed:
+            from cistern.capture.sampler import Sampler
+
+            kind = Sampler
+        period = (wanted.period_us, wanted.period_rem, wanted.period_den)
+        self.engine.add(kind(stream_name(stream), source, ring, period, self.port), timed)
 
     def connect_to(self, url, ca, server_name, part_id, secret):
         """Sync to the cloud at `url`, verified by `ca` (PEM or DER). Raises ValueError."""

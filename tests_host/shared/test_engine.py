@@ -67,7 +67,7 @@ def _bench(rates, seconds, takes=20, log=None, ring=4000):
         period = 1000000 // hz
         made = Ring(stream, ring, period, Shape(FIELDS))
         collector = Collector("b%d" % i, Counter(port, takes), made, (period, 0, 1), port)
-        engine.collectors.append(collector)
+        engine.add(collector)
     return port, log, engine
 
 
@@ -177,3 +177,139 @@ def test_losses_reach_the_log_even_where_no_reading_does():
     lost = log.stats().lost
     assert sum(lost.values()) == c.missed > 40
     assert {reason for _, reason in lost} == {"source_error"}
+
+
+class Timer:
+    """A hardware timer of a VirtualPort: fires whenever the clock has passed its time."""
+
+    def __init__(self, port, period_us, callback):
+        self.port = port
+        self.period = period_us
+        self.callback = callback
+        self.next = port.now + period_us
+        self.on = True
+        self.restarts = 0
+
+    def restart(self):
+        self.restarts += 1
+        self.next = self.port.now + 30 + self.period
+
+    def stop(self):
+        self.on = False
+
+
+class TimedPort(VirtualPort):
+    """Timers fire between any two looks at the clock, as callbacks do between bytecodes."""
+
+    def __init__(self, until_us):
+        VirtualPort.__init__(self, until_us)
+        self.timers = []
+        self.firing = False
+
+    def timer(self, period_us, callback):
+        self.timers.append(Timer(self, period_us, callback))
+        return self.timers[-1]
+
+    def ticks_us(self):
+        self.fire()
+        return VirtualPort.ticks_us(self)
+
+    def fire(self):
+        if self.firing:
+            return
+        self.firing = True
+        for t in self.timers:
+            queued = 0
+            while t.on and t.next <= self.now:
+                t.next += t.period
+                queued += 1
+                if queued <= 8:  # MICROPY_SCHEDULER_DEPTH
+                    t.callback(t)
+        self.firing = False
+
+    async def sleep_ms(self, ms):
+        end = self.now + (ms * 1000 if ms else 50)
+        while self.now < end:
+            self.now = min([end] + [t.next for t in self.timers if t.on and t.next > self.now])
+            self.fire()
+        await VirtualPort.sleep_ms(self, 0)
+
+
+def _timed(hz, seconds, stall_us=0):
+    from cistern.capture.sampler import Sampler
+    from cistern.config.planner import period
+
+    port = TimedPort(seconds * 1000000)
+    log = Log.mount(RamDevice(64), lambda n: bytes(range(n)))
+    append = log.append
+
+    def slow_append(definition, payload, readings):
+        port.now += stall_us  # flash stops everything
+        port.fire()
+        append(definition, payload, readings)
+
+    log.append = slow_append
+    engine = port.engine = Engine(port, log, 1000000)
+    stream = Stream("rdk:component:board", "b0", "Analogs", {"reader_name": "a"})
+    exact = period(hz)
+    ring = Ring(stream, 8000, exact[0], Shape(FIELDS))
+    engine.add(Sampler("b0", Counter(port), ring, exact, port), True)
+    asyncio.run(engine.run())
+    engine.flush()
+    return port, log, engine.collectors[0]
+
+
+def test_a_timer_serves_a_kilohertz_without_loss_or_drift():
+    port, log, c = _timed(1000, 5)
+    assert (c.late, c.missed, c.dropped) == (0, 0, 0)
+    assert abs(c.captured - port.now // 1000) <= 3
+    found = _readings(log, "b0")
+    assert [v for _, v in found] == list(range(len(found))) and len(found) == c.captured
+    for k, (requested, _) in enumerate(found):
+        assert 0 <= requested - (k + 1) * 1000 < 100, k
+
+
+def test_a_rate_that_is_no_whole_number_of_microseconds_does_not_drift():
+    port, log, c = _timed(300, 20)
+    found = _readings(log, "b0")
+    assert port.timers[0].restarts > 1
+    assert (c.late, c.missed) == (0, 0)
+    for k, (requested, _) in enumerate(found):
+        assert abs(requested - (k + 1) * 10000 / 3) < 200, k
+
+
+def test_what_a_flash_stall_costs_a_fast_collector_is_counted_not_caught_up():
+    port, log, c = _timed(1000, 5, stall_us=45000)
+    assert c.late >= 4 and c.missed > 100
+    assert abs(c.captured + c.missed - port.now // 1000) <= 60
+    times = [requested for requested, _ in _readings(log, "b0")]
+    assert times == sorted(times)
+    # a late reading may come close before the next deadline, but never two of them
+    assert min([times[k + 2] - times[k] for k in range(len(times) - 2)]) >= 900
+
+
+def test_callbacks_while_the_engine_has_the_ring_lose_nothing_and_keep_the_order():
+    from cistern.capture.sampler import STASH, Sampler
+
+    port = TimedPort(1)
+    stream = Stream("rdk:component:board", "b0", "Analogs", {})
+    ring = Ring(stream, 4000, 1000, Shape(FIELDS))
+    c = Sampler("b0", Counter(port), ring, (1000, 0, 1), port)
+    for locked in (False, True, False, True):
+        if locked:
+            c.lock()
+        for _ in range(STASH - 2):
+            port.now += 1000
+            port.fire()
+        if locked:
+            c.unlock()
+    assert c.missed == 0 and c.captured == ring.readings == 4 * (STASH - 2)
+    c.lock()
+    for _ in range(STASH + 3):
+        port.now += 1000
+        port.fire()
+    c.unlock()
+    assert c.missed == 3 and c.losses[3].count == 3
+    sealed = ring.seal(bytearray(2048), port.now & 0x3FFFFFFF, port.now)
+    values = [v[0] for _, _, v in Reader(read_definition(sealed.definition)[1], sealed.payload)]
+    assert values == list(range(len(values)))

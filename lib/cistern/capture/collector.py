@@ -8,6 +8,7 @@ ERROR_LOG_INTERVAL_US = 60000000
 LATE = "late"
 SOURCE_ERROR = "source_error"
 RING_FULL = "ring_full"
+STALLED = "stalled"
 
 
 class Loss:
@@ -44,8 +45,8 @@ class Collector:
         self.source = source
         self.ring = ring
         self.captured = self.late = self.missed = self.dropped = self.durable = 0
-        self.losses = [Loss(LATE), Loss(SOURCE_ERROR), Loss(RING_FULL)]
-        self._missed, self._failed, self._overwritten = self.losses
+        self.losses = [Loss(LATE), Loss(SOURCE_ERROR), Loss(RING_FULL), Loss(STALLED)]
+        self._missed, self._failed, self._overwritten, self._stalled = self.losses
         self._port = port
         self._ticks_us = port.ticks_us
         self._diff = port.ticks_diff
@@ -92,9 +93,21 @@ class Collector:
         except (
             Exception
         ) as e:  # a driver may raise anything; it must not stop the other collectors
-            self.missed += 1
-            self._failed.add(start)
-            self._log(e)
+            self._fail(start, e)
+
+    def _fail(self, tick, error):
+        self.missed += 1
+        self._failed.add(tick)
+        self._log(error)
+
+    def lock(self):
+        """The engine works on the ring from here on, as it does with the collector itself."""
+
+    def unlock(self):
+        """The engine has done."""
+
+    def stop(self):
+        """No reading is taken from here on."""
 
     def note_overwritten(self, tick):
         """Take over what the ring has overwritten since the last call."""

@@ -4,6 +4,9 @@ from cistern.errors import StoreError
 
 # Half a sector: a second of 100 Hz with 20 bytes a reading, and twice what one reading may take.
 MAX_PARCEL = 2048
+# Above 100 Hz a timer serves a collector, where the port has one: waking a task for each reading
+# (125 µs on the chip) would cost over a percent of the CPU.
+FAST_US = 10000
 # Longest time asleep: what is to be sealed or stopped waits at most this long.
 MAX_SLEEP_US = 50000
 # Sealing takes some ms of flash; do it where the next deadline leaves room, or when it is overdue.
@@ -22,6 +25,7 @@ class Engine:
 
     def __init__(self, port, log, flush_us):
         self.collectors = []
+        self._polled = []
         self._port = port
         self._log = log
         self._flush_us = flush_us
@@ -30,13 +34,19 @@ class Engine:
         self._store_error = None
         self._store_error_us = 0
 
+    def add(self, collector, timed=False):
+        """Serve one more collector; timed: a timer does, only its ring is the engine's."""
+        self.collectors.append(collector)
+        if not timed:
+            self._polled.append(collector)
+
     async def run(self):
         """Serve until stop(); the collectors' counts are the result."""
         ticks_us, diff = self._port.ticks_us, self._port.ticks_diff
         self._running = True
         while self._running:
             wait = MAX_SLEEP_US
-            for c in self.collectors:
+            for c in self._polled:
                 left = diff(c.tick, ticks_us())
                 if left <= 0:
                     c.serve()
@@ -50,6 +60,8 @@ class Engine:
     def stop(self):
         """No reading is taken after the turn that is under way."""
         self._running = False
+        for c in self.collectors:
+            c.stop()
 
     def _seal_due(self, room_us):
         """Seal at most one collector, so that the next deadline is looked at in between."""
@@ -76,13 +88,20 @@ class Engine:
             return False
         ring = collector.ring
         try:
-            while True:
+            # What is captured meanwhile waits for the next time, or this might never end.
+            left = ring.readings
+            while left > 0:
+                collector.lock()
                 sealed = self._next_parcel(ring)
+                collector.unlock()
                 if sealed is None:
                     break
                 self._log.append(sealed.definition, sealed.payload, sealed.readings)
+                collector.lock()
                 ring.release()
+                collector.unlock()
                 collector.durable += sealed.readings
+                left -= sealed.readings
             self._record_losses(collector)
         except StoreError as e:
             if str(e) != self._store_error:

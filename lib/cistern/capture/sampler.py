@@ -1,0 +1,114 @@
+"""A collector above what a task can keep up with: a hardware timer calls it at its own rate.
+
+The timer's callback may come between any two bytecodes, also in the middle of the engine's work on
+the ring. While the engine holds the ring, readings wait in a stash and go in when it lets go.
+"""
+
+from cistern.capture.collector import Collector
+
+# Sealing and releasing a parcel of 100 readings takes some 7 ms of bytecode: as many at 1 kHz.
+STASH = 8
+# A timer whose steps are a whole number of µs runs ahead of a rate that is not; this much is let
+# be until it is started again, which costs a callback's latency and so sets it back.
+AHEAD_US = 50
+_TICKS = (1 << 30) - 1
+
+
+class Sampler(Collector):
+    """A Collector of a source with fields, driven by port.timer(period_us, callback).
+
+    hold: True while the engine works on the ring.
+    """
+
+    def __init__(self, name, source, ring, period, port):
+        super().__init__(name, source, ring, period, port)
+        self.hold = False
+        self._read_into = source.read_into
+        self._put = ring.put
+        self._due = self._deadline.tick
+        self._step, self._rem, self._den = period
+        self._carry = 0
+        self._held = 0
+        self._stash = [[0] * len(source.fields) for _ in range(STASH)]
+        self._stash_at = [0] * STASH
+        self._stash_latency = [0] * STASH
+        self._timer = port.timer(period[0], self.sample)
+
+    def sample(self, _timer=None):
+        """Take the reading that is due now; allocates nothing unless the source does."""
+        at = self._ticks_us()
+        late = self._diff(at, self._due)
+        if late < -2 * AHEAD_US:
+            return  # one of several callbacks that a stall has kept back
+        if self.hold:
+            self._keep(at)
+        else:
+            if self._held:
+                self.drain()
+            values = self._values
+            try:
+                self._read_into(values)
+                self._put(at, self._diff(self._ticks_us(), at), values)
+                self.captured += 1
+            except Exception as e:  # a driver may raise anything
+                self._fail(at, e)
+        self._next()
+        if late > self._half or late < -AHEAD_US:
+            self._off(late)
+
+    def _next(self):
+        due = self._due + self._step
+        if self._rem:
+            self._carry += self._rem
+            if self._carry >= self._den:
+                self._carry -= self._den
+                due += 1
+        self._due = due & _TICKS
+
+    def _keep(self, at):
+        """Read into the stash; the engine has the ring."""
+        k = self._held
+        if k == STASH:
+            self.missed += 1
+            self._stalled.add(at)
+            return
+        try:
+            self._read_into(self._stash[k])
+            self._stash_at[k] = at
+            self._stash_latency[k] = self._diff(self._ticks_us(), at)
+            self._held = k + 1
+            self.captured += 1
+        except Exception as e:  # a driver may raise anything
+            self._fail(at, e)
+
+    def drain(self):
+        """Put what waits in the stash into the ring."""
+        for k in range(self._held):
+            self._put(self._stash_at[k], self._stash_latency[k], self._stash[k])
+        self._held = 0
+
+    def _off(self, late):
+        """The callback came far from its deadline."""
+        if late < 0:
+            self._timer.restart()
+            return
+        self.late += 1
+        # The reading stands for the newest of the deadlines that have passed.
+        while self._diff(self._ticks_us(), self._due) >= 0:
+            self.missed += 1
+            self._missed.add(self._due)
+            self._next()
+
+    def lock(self):
+        """The engine works on the ring from here on."""
+        self.hold = True
+
+    def unlock(self):
+        """The engine has done."""
+        self.drain()
+        # A callback that comes in between stashes once more; the next one drains it first.
+        self.hold = False
+
+    def stop(self):
+        """No more callbacks."""
+        self._timer.stop()
