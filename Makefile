@@ -1,21 +1,26 @@
-# Cistern: make run | make test. Everything lives in .venv and build/; `make clean` removes both.
+# Cistern. Everything that is made lies in .venv, build and .cistern.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+SEED ?= 1
 
-.PHONY: help setup run test lint clean lock
+.PHONY: help setup run test lint peers powercut fuzz bench lock clean
 
 help:
-	@echo "make run    the main job: receiver + simulated board, live (Ctrl-C stops; the next run continues)"
-	@echo "make test   all tests"
-	@echo "make setup  only create $(VENV) with the cistern command"
+	@echo "make run       the main job: a receiver and a simulated board, live; Ctrl-C stops, the next run goes on"
+	@echo "make test      all tests"
+	@echo "make setup     only make $(VENV), with the cistern command in it"
+	@echo "make powercut  cut the power at 100,000 points of the flash log's life (15 minutes at most)"
+	@echo "make fuzz      10 minutes of hostile bytes against HTTP/2 and gRPC"
+	@echo "make bench     the figures of README and docs, measured here"
+	@echo "make clean     remove $(VENV) and build"
 
 setup: $(STAMP)
 
 $(STAMP): pyproject.toml requirements.lock
-	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Cistern needs Python 3.11 or later; set PYTHON=/path/to/python3")'
-	@echo "cistern: installing the pinned host tools into $(VENV) (once)"
+	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Cistern needs Python 3.11 or later: make PYTHON=/path/to/python3")'
+	@echo "cistern: installing the pinned tools into $(VENV); once, and again when the pins change"
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[test]'
 	@touch $@
@@ -23,14 +28,35 @@ $(STAMP): pyproject.toml requirements.lock
 run: setup
 	@$(BIN)/cistern run
 
+# Servers of others that tests of the wire talk to. Where they cannot be had, those tests say so and
+# are skipped; not in CI.
+peers:
+	@if ! PATH="$$PATH:/usr/sbin" command -v nghttpd >/dev/null; then \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+			echo "cistern: installing nghttp2-server, a peer of the tests"; \
+			apt-get update -qq && apt-get install -y -qq nghttp2-server >/dev/null; \
+		else \
+			echo "cistern: no nghttpd (Debian: nghttp2-server); its tests will be skipped"; \
+		fi; \
+	fi
+
 lint: setup
 	$(BIN)/ruff check .
 
-test: setup lint
+test: setup lint peers
 	$(BIN)/python -m pytest
 
-lock:
-	$(BIN)/pip freeze --exclude-editable | grep -v '^-' > requirements.lock
+powercut: setup
+	$(BIN)/python tests_host/powercut --seed $(SEED)
+
+fuzz: setup
+	$(BIN)/python tests_host/net_fuzz.py 600
+
+bench: setup
+	$(BIN)/python tests_host/bench
+
+lock: setup
+	$(BIN)/pip freeze --exclude-editable > requirements.lock
 
 clean:
 	rm -rf $(VENV) build

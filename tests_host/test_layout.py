@@ -19,18 +19,7 @@ ROOMS = {
     "port": set(),
 }
 ANYWHERE = {"errors"}
-ONLY_IN_PORT = {
-    "machine",
-    "network",
-    "esp32",
-    "socket",
-    "ssl",
-    "tls",
-    "select",
-    "os",
-    "ntptime",
-    "_thread",
-}
+ONLY_IN_PORT = {"machine", "network", "esp32", "socket", "ssl", "tls", "select", "ntptime"}
 SANS_IO = ("config", "record", "store")
 DRIVERS = {"net/channel.py"}
 NOT_ON_THE_CHIP = {

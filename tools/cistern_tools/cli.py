@@ -4,6 +4,7 @@ import typer
 
 from cistern_tools.check import check
 from cistern_tools.export import export
+from cistern_tools.flash_command import log_app
 from cistern_tools.query import query
 from cistern_tools.receiver.commands import apikey_app, cloud, part_app
 from cistern_tools.run import run
@@ -16,5 +17,6 @@ app = typer.Typer(
 )
 for command in (run, sim, check, cloud, query, export):
     app.command()(command)
+app.add_typer(log_app, name="log")
 app.add_typer(part_app, name="part")
 app.add_typer(apikey_app, name="apikey")

@@ -1,4 +1,5 @@
-"""Decodes the image of a flash log without the device: an implementation of docs/SPEC.md of its own.
+"""Decodes the image of a flash log without the device: an implementation of docs/SPEC.md of its
+own.
 
     log = read_image(Path("flash.bin").read_bytes())
     for reading in log.readings(): ...     # dicts
@@ -14,10 +15,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 MAGIC, VERSION = b"CSt", 1
-SECTOR_HEAD, RECORD_HEAD, PAGE = 28, 8, 256
+SECTOR_HEAD, RECORD_HEAD, PAGE = 32, 8, 256
 DEFINITION, BOOT, ANCHOR, DROP, STATE = 0xF0, 0xF1, 0xF2, 0xF3, 0xF4
 REASONS = ("other", "log_full", "thinned", "ring_full", "source_error", "late")
-NULL, FALSE, TRUE, INT, F32, F64, STRING, BYTES, TIME, STRUCT, LIST, U16, ANY, OPTIONAL = range(1, 15)
+NULL, FALSE, TRUE, INT, F32, F64, STRING, BYTES, TIME, STRUCT, LIST, U16, ANY, OPTIONAL = range(
+    1, 15
+)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -40,7 +43,8 @@ class Parcel:
 
 @dataclass
 class FlashLog:
-    """What an image holds. parcels: oldest first. anchors: {boot: (uptime_us, utc_us, uncertainty_us)}.
+    """What an image holds. parcels: oldest first. anchors: {boot: (uptime_us, utc_us,
+    uncertainty_us)}.
 
     losses: list of dicts (stream, reason, readings). damage: list of dicts (block, offset, what).
     """
@@ -53,7 +57,7 @@ class FlashLog:
     damage: list = field(default_factory=list)
 
     def readings(self):
-        """All readings, oldest parcel first; a parcel that does not decode is added to `damage`."""
+        """All readings, oldest parcel first; what does not decode is added to `damage`."""
         for parcel in self.parcels:
             try:
                 yield from self._decoded(parcel)
@@ -75,7 +79,10 @@ class FlashLog:
             latency += source.int()
             out.append(
                 {
-                    **{k: stream[k] for k in ("component_type", "component_name", "method", "params", "tags")},
+                    **{
+                        k: stream[k]
+                        for k in ("component_type", "component_name", "method", "params", "tags")
+                    },
                     "parcel": parcel.name,
                     "state": parcel.state,
                     "boot": parcel.boot,
@@ -202,7 +209,9 @@ def read_image(image, sector_size=4096):
             sectors.append((sequence, block, boot, crc, data))
             ids.add(log_id.hex())
         elif magic == MAGIC and version not in (VERSION, 0xFF) and crc == crc32(head[:20]):
-            raise NotALogError(f"sector {block} has format {version}; this program reads {VERSION}")
+            raise NotALogError(
+                f"sector {block} has format {version}; this program reads {VERSION}"
+            )
         elif data.strip(b"\xff") and data.rstrip(b"\xff") != MAGIC + bytes((VERSION,)):
             odd.append(block)
     if not sectors:
@@ -212,7 +221,9 @@ def read_image(image, sector_size=4096):
         )
     log = FlashLog(sorted(ids)[0], blocks)
     if len(ids) > 1:
-        log.damage.append({"block": None, "offset": None, "what": f"sectors of {len(ids)} logs: {ids}"})
+        log.damage.append(
+            {"block": None, "offset": None, "what": f"sectors of {len(ids)} logs: {ids}"}
+        )
     for block in odd:
         what = "no valid header: an erase or a header was cut short, or the sector is broken"
         log.damage.append({"block": block, "offset": 0, "what": what})
@@ -286,7 +297,11 @@ def _records(log, block, seed, data, boot):
         # Torn or rotten, or the end of what one boot wrote: the next boot begins at a later page.
         end = at + RECORD_HEAD + record[2] if record else len(data)
         if data[at : at + RECORD_HEAD] != b"\xff" * RECORD_HEAD:
-            what = "a record was cut short or is damaged" if record else "a record's header is damaged"
+            what = (
+                "a record was cut short or is damaged"
+                if record
+                else "a record's header is damaged"
+            )
             log.damage.append({"block": block, "offset": at, "what": what})
         pages = range((at // PAGE + 1) * PAGE, end, PAGE)
         at = next((p for p in pages if _is_boot(data, p, seed)), end if record else len(data))
@@ -297,7 +312,12 @@ def _record(data, at, seed):
     state, kind, size_and_check, crc = struct.unpack_from("<BBHI", data, at)
     size = size_and_check & 0xFFF
     check = (kind ^ kind >> 4 ^ size ^ size >> 4 ^ size >> 8 ^ 5) & 15
-    if kind == 0xFF or size < 2 or size_and_check >> 12 != check or at + RECORD_HEAD + size > len(data):
+    if (
+        kind == 0xFF
+        or size < 2
+        or size_and_check >> 12 != check
+        or at + RECORD_HEAD + size > len(data)
+    ):
         return None
     body = data[at + RECORD_HEAD : at + RECORD_HEAD + size]
     return state, kind, size, crc == crc32(body, crc32(data[at + 1 : at + 4], seed))

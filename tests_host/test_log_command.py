@@ -1,0 +1,94 @@
+"""`cistern log dump`: a flash image decoded without its device."""
+
+import csv
+import io
+import json
+import subprocess
+import sys
+
+import pyarrow.parquet
+import pytest
+
+from cistern.port.nor import NorFile
+from cistern.record import Ring, Shape, Stream
+from cistern.store import Log
+
+UTC = 1795365111000000
+
+
+@pytest.fixture
+def image(tmp_path):
+    """A flash with two parcels of three readings each, the first of them sent."""
+    path = tmp_path / "flash.bin"
+    log = Log.mount(NorFile(str(path), 64 * 1024), lambda n: bytes(range(n)))
+    ring = Ring(
+        Stream("rdk:component:board", "b", "Analogs", {"reader_name": "A1"}, ("t",)),
+        1000,
+        10000,
+        Shape(((("value",), "u16"),)),
+    )
+    buf = bytearray(2048)
+    for first in (1, 4):
+        for n in range(first, first + 3):
+            ring.put(n * 10000, 15, [n])
+        sealed = ring.seal(buf, first * 10000 + 20000, first * 10000 + 20000)
+        log.append(sealed.definition, sealed.payload, sealed.readings)
+        ring.release()
+    log.append_anchor(0, UTC, 1000)
+    log.mark_sent(log.unsent().next())
+    return path
+
+
+def _dump(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "cistern_tools", "log", "dump", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_every_reading_comes_out_with_its_time_and_state(image):
+    done = _dump(image)
+    assert done.returncode == 0, done.stderr
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [row["data"]["value"] for row in rows] == [1, 2, 3, 4, 5, 6]
+    assert [row["state"] for row in rows] == ["sent"] * 3 + ["unsent"] * 3
+    assert rows[0]["params"] == {"reader_name": "A1"} and rows[0]["tags"] == ["t"]
+    assert rows[0]["time_requested"] == "2026-11-22T16:31:51.010000+00:00"
+    assert rows[0]["received_uptime_us"] == 10015
+    assert "3 sent" in done.stderr and "3 unsent" in done.stderr
+
+
+def test_only_what_the_cloud_lacks(image):
+    rows = _dump(image, "--unsent").stdout.splitlines()
+    assert [json.loads(row)["data"]["value"] for row in rows] == [4, 5, 6]
+
+
+def test_csv_and_parquet_hold_the_same(image, tmp_path):
+    rows = list(csv.DictReader(io.StringIO(_dump(image, "--format", "csv").stdout)))
+    out = tmp_path / "x.parquet"
+    assert _dump(image, "--format", "parquet", "-o", out).returncode == 0
+    table = pyarrow.parquet.read_table(out).to_pylist()
+    assert [r["data"] for r in rows] == [r["data"] for r in table]
+    assert [json.loads(r["data"])["value"] for r in table] == [1, 2, 3, 4, 5, 6]
+
+
+def test_damage_is_named_with_its_place_and_the_rest_comes_out(image):
+    data = bytearray(image.read_bytes())
+    at = data.index(b"\x05\x00", data.index(b"\x03\x00"))  # a value in the second parcel
+    data[at] ^= 0x40
+    image.write_bytes(data)
+    done = _dump(image)
+    assert done.returncode == 1
+    assert "damaged: sector " in done.stderr and "byte" in done.stderr
+    values = [json.loads(line)["data"]["value"] for line in done.stdout.splitlines()]
+    assert values == [1, 2, 3]
+
+
+def test_what_is_no_log_is_refused_with_a_sentence(tmp_path):
+    other = tmp_path / "other.bin"
+    other.write_bytes(b"hello" * 10000)
+    done = _dump(other)
+    assert done.returncode == 2 and str(other) in done.stderr
+    assert _dump(tmp_path / "nothing.bin").returncode == 2
