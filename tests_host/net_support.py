@@ -22,6 +22,7 @@ HERE = ROOT / "tests_host"
 BIN = ROOT / "build" / "bin"
 # Go tools: name, module, version, package. Pinned, so that a result can be repeated.
 TOOLS = {
+    "h2spec": "github.com/summerwind/h2spec/cmd/h2spec@v2.2.1+incompatible",
     "h2specd": "github.com/summerwind/h2spec/cmd/h2specd@v2.2.1+incompatible",
     "server": "google.golang.org/grpc/interop/server@v1.60.0",
 }

@@ -1,6 +1,7 @@
 """gRPC's negative HTTP/2 cases (doc/negative-http2-interop-test-descriptions.md).
 
-On both interpreters. The servers of gRPC's own tool, re-created as data on hyperframe: what is done for each frame.
+On both interpreters. The servers of gRPC's own tool, re-created on hyperframe: what is done for
+each request.
 """
 
 import contextlib
@@ -146,7 +147,7 @@ def failing(name, script):
     results, peers = case(name, script, ["call", "call.again"])
     for row in results.values():
         assert not row["ok"] and row["layer"] == "http2" and row["maybe_seen"], row
-        assert "from the server" in row["text"] or "by the server" in row["text"], row
+        assert "reset" in row["text"] and "CANCEL" in row["text"], row
     assert [p.requests for p in peers] == [[1, 3]]  # the connection survives
 
 
@@ -214,7 +215,7 @@ def test_data_in_frames_of_one_byte(name):
 
 @BOTH
 def test_hostile_floods_end_the_connection(name):
-    """What would keep a device busy for ever is cut off, and the next call gets a new connection."""
+    """What would keep a device busy for ever is cut off; a later call gets a new connection."""
     floods = {
         "PING": PingFrame(0, b"12345678").serialize() * 4000,
         "SETTINGS": SettingsFrame(0).serialize() * 4000,
@@ -234,6 +235,7 @@ def test_hostile_floods_end_the_connection(name):
             with contextlib.suppress(OSError):
                 peer.connection.sendall(flood)
 
-        results, peers = case(name, script, ["call", "call.again"])
+        # The first RST_STREAM already ends the first call; the flood may then hit the second.
+        results, peers = case(name, script, ["call", "call.2", "call.3"])
         assert not results["call"]["ok"], what
-        assert results["call.again"]["ok"] and len(peers) == 2, (what, results)
+        assert results["call.3"]["ok"] and len(peers) == 2, (what, results)

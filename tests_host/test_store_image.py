@@ -1,16 +1,18 @@
-"""The decoder of flash images, which shares no code with the firmware, reads what the firmware wrote."""
+"""The decoder of flash images, which shares no code with the firmware, reads what the firmware
+wrote.
+"""
 
 import struct
 from binascii import crc32
 from random import Random
 
 import pytest
-from cistern_tools.flashlog import NotALogError, read_image
 
 from cistern.record import Ring, Shape, Stream
 from cistern.record.loose import Timestamp
 from cistern.store import Log
 from cistern.store.ram import RamDevice
+from cistern_tools.flashlog import NotALogError, read_image
 
 BASE = 1_700_000_000_000_000
 
@@ -29,7 +31,12 @@ def written(payloads, shape=None, log=None, sectors=16):
     device = RamDevice(sectors)
     log = Log.mount(device, Random(3).randbytes)
     log.append_anchor(0, BASE, 1000)
-    ring = Ring(Stream("rdk:component:sensor", "s", "Readings", {"p": [1, "é"]}, ("t",)), 8000, 10**6, shape)
+    ring = Ring(
+        Stream("rdk:component:sensor", "s", "Readings", {"p": [1, "é"]}, ("t",)),
+        8000,
+        10**6,
+        shape,
+    )
     buf = bytearray(2000)
     for i, payload in enumerate(payloads):
         ring.put_payload(i * 10**6 % 2**30, 100 + i, payload)
@@ -41,18 +48,26 @@ def written(payloads, shape=None, log=None, sectors=16):
 
 
 def test_every_reading_comes_back_with_its_stream_time_and_state():
-    payloads = [{"readings": {"a": i, "b": i / 7, "c": "é" * (i % 3), "d": i % 2 == 0}} for i in range(50)]
+    payloads = [
+        {"readings": {"a": i, "b": i / 7, "c": "é" * (i % 3), "d": i % 2 == 0}} for i in range(50)
+    ]
     device, log = written(payloads)
     log.mark_sent(log.unsent().next())
     image = read_image(image_of(device))
     readings = list(image.readings())
     assert [r["data"] for r in readings] == payloads
     assert [r["requested_uptime_us"] for r in readings] == [i * 10**6 for i in range(50)]
-    assert [r["received_uptime_us"] - r["requested_uptime_us"] for r in readings] == [100 + i for i in range(50)]
+    assert [r["received_uptime_us"] - r["requested_uptime_us"] for r in readings] == [
+        100 + i for i in range(50)
+    ]
     assert readings[1]["time_requested"] == "2023-11-14T22:13:21+00:00"
-    assert readings[0]["component_type"] == "rdk:component:sensor" and readings[0]["params"] == {"p": [1, "é"]}
+    assert readings[0]["component_type"] == "rdk:component:sensor" and readings[0]["params"] == {
+        "p": [1, "é"]
+    }
     assert {r["parcel"]: r["state"] for r in readings}.popitem()[1] == "unsent"
-    assert readings[0]["state"] == "sent" and image.damage == [] and image.log_id == log.log_id.hex()
+    assert (
+        readings[0]["state"] == "sent" and image.damage == [] and image.log_id == log.log_id.hex()
+    )
 
 
 def test_loose_shapes_and_rare_types_come_back():
@@ -71,7 +86,9 @@ def test_loose_shapes_and_rare_types_come_back():
 
 def test_a_fixed_shape_comes_back():
     device, _ = written([{"value": i * 1000} for i in range(60)], Shape(((("value",), "u16"),)))
-    assert [r["data"]["value"] for r in read_image(image_of(device)).readings()] == [i * 1000 for i in range(60)]
+    assert [r["data"]["value"] for r in read_image(image_of(device)).readings()] == [
+        i * 1000 for i in range(60)
+    ]
 
 
 def test_damage_is_told_and_costs_only_what_it_hits():
@@ -85,7 +102,11 @@ def test_damage_is_told_and_costs_only_what_it_hits():
     readings = [r["data"]["a"] for r in found.readings()]
     assert readings == [*range(30), *range(40, 200)]
     assert found.damage == [
-        {"block": refs[3].block, "offset": refs[3].index, "what": "a record was cut short or is damaged"}
+        {
+            "block": refs[3].block,
+            "offset": refs[3].index,
+            "what": "a record was cut short or is damaged",
+        }
     ]
 
 
@@ -97,7 +118,9 @@ def test_a_sector_without_header_costs_only_that_sector():
     image[5] ^= 255
     found = read_image(bytes(image))
     assert [r["data"]["a"] for r in found.readings()] == list(range(in_first, 100))
-    assert [d["block"] for d in found.damage] == [0] and "no valid header" in found.damage[0]["what"]
+    assert [d["block"] for d in found.damage] == [0] and "no valid header" in found.damage[0][
+        "what"
+    ]
 
 
 def test_what_is_no_log_is_refused():

@@ -1,8 +1,9 @@
 """How many bytes of flash a reading takes, beside what micro-rdk stores for the same readings.
 
-    python tests_host/bench/density.py
+python tests_host/bench/density.py
 
-Readings are sealed once a second and appended as the engine does it; every byte of the sectors they use counts.
+Readings are sealed once a second and appended as the engine does it; every byte of the sectors
+they use counts.
 """
 
 import sys
@@ -61,22 +62,83 @@ class Case:
     """What is measured: see CASES."""
 
     def __init__(self, name, kind, method, make, fields, hz, jitter, latency, theirs, bar):
-        self.name, self.kind, self.method, self.make, self.fields = name, kind, method, make, fields
-        self.hz, self.jitter, self.latency, self.theirs, self.bar = hz, jitter, latency, theirs, bar
+        self.name, self.kind, self.method, self.make, self.fields = (
+            name,
+            kind,
+            method,
+            make,
+            fields,
+        )
+        self.hz, self.jitter, self.latency, self.theirs, self.bar = (
+            hz,
+            jitter,
+            latency,
+            theirs,
+            bar,
+        )
 
 
 U16, BOOL = ((("value",), "u16"),), ((("high",), "bool"),)
-# jitter: µs of standard deviation of the deadline served; latency: µs, mean and standard deviation, of a read.
-# A timer wakes the engine, and one read in 50 comes up to 5 ms late for a flash program or a radio interrupt.
+# jitter: µs of standard deviation of the deadline served; latency: µs, mean and standard
+# deviation, of a read. A timer wakes the engine, and one read in 50 comes up to 5 ms late for a
+# flash program or a radio interrupt.
 CASES = [
     Case("Analogs, 100 Hz", "board", "Analogs", analogs, U16, 100, 150, (30, 4), 45, 8),
     Case("Gpios, 100 Hz", "board", "Gpios", gpios, BOOL, 100, 150, (12, 3), 37, 8),
-    Case("Readings of one field, 100 Hz", "sensor", "Readings", one_field, None, 100, 150, (420, 20), 73, 6),
-    Case("vector, 100 Hz", "movement_sensor", "LinearAcceleration", vector, None, 100, 150, (700, 25), 97, 6),
-    Case("GPS position, 10 Hz", "movement_sensor", "Position", gps, None, 10, 300, (300, 20), 115, 0),
-    Case("Readings of 20 fields, 10 Hz", "sensor", "Readings", twenty, None, 10, 300, (900, 40), 0, 0),
-    Case("Readings of one field, 1 Hz", "sensor", "Readings", one_field, None, 1, 300, (420, 20), 73, 0),
-    Case("Analogs, 100 Hz, 10 ms ticks", "board", "Analogs", analogs, U16, 100, 2900, (30, 4), 45, 0),
+    Case(
+        "Readings of one field, 100 Hz",
+        "sensor",
+        "Readings",
+        one_field,
+        None,
+        100,
+        150,
+        (420, 20),
+        73,
+        6,
+    ),
+    Case(
+        "vector, 100 Hz",
+        "movement_sensor",
+        "LinearAcceleration",
+        vector,
+        None,
+        100,
+        150,
+        (700, 25),
+        97,
+        6,
+    ),
+    Case(
+        "GPS position, 10 Hz", "movement_sensor", "Position", gps, None, 10, 300, (300, 20), 115, 0
+    ),
+    Case(
+        "Readings of 20 fields, 10 Hz",
+        "sensor",
+        "Readings",
+        twenty,
+        None,
+        10,
+        300,
+        (900, 40),
+        0,
+        0,
+    ),
+    Case(
+        "Readings of one field, 1 Hz",
+        "sensor",
+        "Readings",
+        one_field,
+        None,
+        1,
+        300,
+        (420, 20),
+        73,
+        0,
+    ),
+    Case(
+        "Analogs, 100 Hz, 10 ms ticks", "board", "Analogs", analogs, U16, 100, 2900, (30, 4), 45, 0
+    ),
 ]
 
 
@@ -85,8 +147,13 @@ def measure(case, readings=20000):
     rng = Random(1)
     log = Log.mount(RamDevice(SECTORS), rng.randbytes)
     params = {"reader_name": "A1"} if case.method == "Analogs" else {"pin_name": 5}
-    stream = Stream("rdk:component:" + case.kind, "my-" + case.kind, case.method,
-                    params if case.kind == "board" else {}, ("greenhouse",))
+    stream = Stream(
+        "rdk:component:" + case.kind,
+        "my-" + case.kind,
+        case.method,
+        params if case.kind == "board" else {},
+        ("greenhouse",),
+    )
     period = 1000000 // case.hz
     ring = Ring(stream, 8000, period, Shape(case.fields) if case.fields else None)
     buf = bytearray(3584)

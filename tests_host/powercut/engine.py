@@ -3,7 +3,7 @@
 from random import Random
 
 from powercut.model import Model, Violation, World
-from powercut.nor import Nor, ways
+from powercut.nor import ERASE_ERROR, ERASE_NOOP, PROGRAM_ERROR, PROGRAM_NOOP, Nor, ways
 
 
 class Report:
@@ -27,22 +27,24 @@ class Stop(Exception):  # noqa: N818  not an error: enough violations are known
 class Explorer:
     """Runs a world, and at each operation of its flash the worlds that a power cut there makes.
 
-    every: cut at one in so many operations, at random; deep: the same inside the recovery, where 0 means never.
+    every: cut at one in so many operations, at random; deep: the same inside the recovery, where 0
+    means never; kinds: of operations to cut; recovery: steps after power is back.
     """
 
-    def __init__(self, report, rng, world=World, every=1, deep=0, recovery=12):
+    def __init__(self, report, rng, world, every, deep, kinds, recovery):
         self.report = report
         self.rng = rng
         self.world = world
         self.every = every
         self.deep = deep
+        self.kinds = kinds
         self.recovery = recovery
 
     def watch(self, world, where, every, deep):
         """Cut whenever the world's flash is about to do something."""
 
         def before(op):
-            if every > 1 and self.rng.randrange(every):
+            if op[0] not in self.kinds or (every > 1 and self.rng.randrange(every)):
                 return
             for how in ways(op):
                 self.cut(world, op, how, [*where, (world.nor.operations, op[0], how)], deep)
@@ -78,13 +80,24 @@ class Explorer:
         world.check()
 
 
-def linear(seed, steps, blocks, size, report=None, world=World, every=1, deep=0, bad=None):
+def linear(
+    seed,
+    steps,
+    blocks,
+    size,
+    world=World,
+    every=1,
+    deep=0,
+    bad=None,
+    kinds=("program", "erase"),
+    recovery=8,
+):
     """A run of `steps` with cuts at its operations; the Report."""
-    report = report or Report()
+    report = Report()
     rng = Random(seed)
     nor = Nor(blocks, size, Random(seed + 1))
     nor.bad = dict(bad or {})
-    explorer = Explorer(report, Random(seed + 2), world, every, deep)
+    explorer = Explorer(report, Random(seed + 2), world, every, deep, kinds, recovery)
     run = world(nor, Model(), rng, not bad)
     try:
         explorer.watch(run, [seed], every, deep)
@@ -98,3 +111,43 @@ def linear(seed, steps, blocks, size, report=None, world=World, every=1, deep=0,
     except Violation as e:
         report.add([seed, "no cut"], e)
     return report
+
+
+def every_operation(seed):
+    """Each operation of a run that goes round the log several times."""
+    return linear(seed, 250, 6, 1024)
+
+
+def erases(seed):
+    """Each erase of a longer run, and a recovery that comes back to the sector."""
+    return linear(seed, 800, 6, 1024, kinds=("erase",), recovery=80)
+
+
+def pairs(seed):
+    """Every operation of a short run, and for each way of cutting there every operation of the
+    recovery.
+    """
+    return linear(seed, 12, 5, 1024, deep=1)
+
+
+def sparse(seed):
+    """A long run on sectors of real size, cut at random operations, the recovery cut at random
+    again.
+    """
+    return linear(seed, 400, 8, 4096, every=6, deep=12)
+
+
+def bad_blocks(seed, steps=150):
+    """A run on flash of which one sector fails in one way, cut at random."""
+    how = (PROGRAM_ERROR, ERASE_ERROR, PROGRAM_NOOP, ERASE_NOOP)[seed % 4]
+    return linear(seed, steps, 8, 1024, every=3, bad={Random(seed).randrange(8): how})
+
+
+PLANS = ("every_operation", "erases", "pairs", "sparse", "bad_blocks")
+
+
+def run_plan(job):
+    """(plan, seed, cuts, violations) of one job (plan, seed)."""
+    plan, seed = job
+    report = globals()[plan](seed)
+    return plan, seed, report.cuts, report.violations

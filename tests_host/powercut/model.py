@@ -2,6 +2,7 @@
 
 import struct
 from binascii import crc32
+from functools import cache
 from random import Random
 
 from cistern.store import Log
@@ -9,6 +10,7 @@ from cistern.store import Log
 DEFINITIONS = (b"stream one, a short definition", b"stream two" * 7, b"three")
 
 
+@cache
 def payload_of(number):
     """What parcel `number` carries: its number, and bytes that follow from it."""
     rng = Random(number)
@@ -26,23 +28,24 @@ def readings_of(number):
     return 1 + number % 300
 
 
-class Violation(AssertionError):
+class Violation(AssertionError):  # noqa: N818  not an error of the engine
     """The log broke a promise."""
 
 
 class Model:
     """What must be so.
 
-    kept: numbers of parcels that are durable and neither in the cloud nor set aside; cloud: those that the cloud
-    acknowledged; aside; names: {(sector, index): number}; told: losses reported to the log; gone: readings that
-    the log gave up, by definition.
-    writing, marking, setting, telling: what an operation that has not returned is about. Power cuts turn them into
-    maybe: parcels that may be there or not, and again: parcels in the cloud or set aside that may be offered again;
-    told_most: losses that may have been counted.
+    kept: numbers of parcels that are durable and neither in the cloud nor set aside; cloud: those
+    that the cloud acknowledged; aside; names: {(sector, index): number}; told: losses reported to
+    the log; gone: readings that the log gave up, by definition. writing, marking, setting,
+    telling: what an operation that has not returned is about. Power cuts turn them into maybe:
+    parcels that may be there or not, and again: parcels in the cloud or set aside that may be
+    offered again; told_most: losses that may have been counted.
     """
 
     def __init__(self):
         self.number = 0
+        self.online = True
         self.kept = {}
         self.cloud = set()
         self.aside = set()
@@ -61,7 +64,18 @@ class Model:
         """The same knowledge, to go on with another fate of the flash."""
         other = Model.__new__(Model)
         other.__dict__.update(self.__dict__)
-        for key in ("kept", "cloud", "aside", "names", "told", "told_most", "gone", "anchors", "maybe", "again"):
+        for key in (
+            "kept",
+            "cloud",
+            "aside",
+            "names",
+            "told",
+            "told_most",
+            "gone",
+            "anchors",
+            "maybe",
+            "again",
+        ):
             setattr(other, key, getattr(self, key).copy())
         return other
 
@@ -86,7 +100,9 @@ class World:
         self.nor = nor
         self.model = model
         self.rng = rng
-        self.strict = strict  # losses must be counted exactly; bad blocks may bring back what was given up
+        self.strict = (
+            strict  # losses must be counted exactly; bad blocks may bring back what was given up
+        )
         self.buf = bytearray(nor.size)
         self.log = None
 
@@ -168,7 +184,9 @@ class World:
     def step(self):
         """One thing that capture or sync or maintenance does."""
         x = self.rng.random()
-        if x < 0.60:
+        if self.rng.random() < 0.03:
+            self.model.online = not self.model.online
+        if x < 0.60 or (x < 0.76 and not self.model.online):
             self.append()
         elif x < 0.76:
             self.sync(self.rng.choice((1, 1, 3, 8)))
@@ -192,7 +210,8 @@ class World:
         model = self.model
         data = self.log.read(ref, self.buf)
         if data is None:
-            # It was whole when the cursor looked: only one that power was cut in may change its mind.
+            # It was whole when the cursor looked: only one that power was cut in may change its
+            # mind.
             if not model.maybe:
                 raise Violation(f"{ref.sector}.{ref.index} was offered, but cannot be read")
             return None
@@ -239,14 +258,13 @@ class World:
 
     def _check_losses(self, missing):
         model = self.model
-        lost = {}
-        for (key, reason), count in self.log.stats().lost.items():
-            lost[key, reason] = count
+        lost = self.log.stats().lost
         for d in DEFINITIONS:
             key = crc32(d)
             readings = model.gone.get(d, 0) + self._readings(missing, d)
             counted = lost.get((key, "log_full"), 0)
-            # Parcels set aside are counted when their sector is given up, and so are those that may be there.
+            # Parcels set aside are counted when their sector is given up, and so are those that
+            # may be there.
             more = self._readings(model.aside, d) + self._readings(model.maybe, d)
             more += self._readings(model.again, d)
             if not readings <= counted <= readings + more:

@@ -11,10 +11,11 @@ ERASE_NOOP = "erase does nothing"
 class Nor:
     """`blocks` sectors of `size` bytes with the block device face of an ESP32 partition.
 
-    One operation is the program of (a part of) a page, or the erase of a sector. Before each, `before(op)` is
-    called if set; op: (kind, address, data), kind "program" or "erase". Programs only clear bits.
-    weak: {address: mask} bits that read differently each time until they are erased or programmed to 0.
-    bad: {block: one of the behaviours above}. operations, erases (by block) and programmed (bytes) count.
+    One operation is the program of (a part of) a page, or the erase of a sector. Before each,
+    `before(op)` is called if set; op: (kind, address, data), kind "program" or "erase". Programs
+    only clear bits. weak: {address: mask} bits that read differently each time until they are
+    erased or programmed to 0. bad: {block: one of the behaviours above}. operations, erases (by
+    block) and programmed (bytes) count.
     """
 
     def __init__(self, blocks, size, rng):
@@ -43,7 +44,7 @@ class Nor:
         """Fill `buf` from byte `off` of block `n`."""
         at = n * self.size + off
         end = at + len(buf)
-        assert 0 <= at and end <= len(self.data), "read outside the device"
+        assert off >= 0 and end <= len(self.data), "read outside the device"
         self.reads += 1
         self.read_bytes += len(buf)
         buf[:] = self.data[at:end]
@@ -118,9 +119,13 @@ class Nor:
             elif how == "weak":
                 self.data[at : at + self.size] = b"\xff" * self.size
             if how != "before":
-                for _ in range(self.size // 16):
+                for _ in range(rng.choice((1, 8, self.size // 16))):
                     self.weak[at + rng.randrange(self.size)] = 1 << rng.randrange(8)
-        elif how == "byte":
+        else:
+            self._cut_program(at, data, how, rng)
+
+    def _cut_program(self, at, data, how, rng):
+        if how == "byte":
             self.program(at, data[: rng.randrange(1, len(data)) if len(data) > 1 else 1])
         elif how == "bit":
             n = rng.randrange(len(data))
@@ -143,12 +148,54 @@ class Nor:
 def ways(op):
     """The ways in which power can go during an operation.
 
-    "unseen" leaves bits weak though every one still reads as before. No log can guard against that where it opens
-    a sector, short of erasing sectors twice; there, a program that changed nothing is taken not to have begun.
+    "unseen" leaves bits weak though every one still reads as before. No log can guard against that
+    where it opens a sector, short of erasing sectors twice; there, a program that changed nothing
+    is taken not to have begun.
     """
-    kind, at, data = op
+    kind, _, data = op
     if kind == "erase":
         return ("before", "torn", "weak")
     if len(data) > 20 and data[:3] == b"CSt":
         return ("before", "byte", "bit", "page")
     return ("before", "byte", "bit", "page", "unseen")
+
+
+class EncryptedNor(Nor):
+    """Flash with encryption, as an ESP32 has it: units of 32 bytes, each programmed once; noise where erased."""
+
+    UNIT = 32
+
+    def __init__(self, blocks, size, rng):
+        super().__init__(blocks, size, rng)
+        self.done = set()  # units that are programmed
+        self.noise = rng.randbytes(size)
+
+    def copy(self, rng):
+        other = super().copy(rng)
+        other.done = set(self.done)
+        return other
+
+    def info(self):
+        """As of esp32.Partition."""
+        return (1, 6, 0, self.blocks * self.size, "log", True)
+
+    def readblocks(self, n, buf, off=0):
+        super().readblocks(n, buf, off)
+        for i in range(len(buf)):
+            if (n * self.size + off + i) // self.UNIT not in self.done:
+                buf[i] = self.noise[(off + i) % self.size] ^ n
+
+    def program(self, at, data):
+        units = range(at // self.UNIT, (at + len(data) + self.UNIT - 1) // self.UNIT)
+        self.done.update(units)
+        super().program(at, data)
+
+    def writeblocks(self, n, buf, off):
+        assert off % self.UNIT == 0 and len(buf) % self.UNIT == 0, "not a unit of encryption"
+        units = range((n * self.size + off) // self.UNIT, (n * self.size + off + len(buf)) // self.UNIT)
+        assert not self.done.intersection(units), "a unit of encryption is programmed again"
+        super().writeblocks(n, buf, off)
+
+    def erase(self, at):
+        super().erase(at)
+        self.done.difference_update(range(at // self.UNIT, (at + self.size) // self.UNIT))

@@ -24,6 +24,13 @@ def test_a_link_that_is_down_is_tried_at_least_once_a_minute():
     assert waits[0] == 200 and max(waits) == 60000
 
 
+def test_one_error_after_a_long_outage_does_not_cost_an_hour():
+    backoff = Backoff(lambda: 0)
+    for _ in range(100):
+        backoff.failed(LinkError("connect", "x"))
+    assert backoff.failed(GrpcError(13, "x")) == 120000
+
+
 def test_success_starts_over():
     backoff = Backoff(lambda: 0)
     backoff.failed(LinkError("tls", "x"))

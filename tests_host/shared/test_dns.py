@@ -2,7 +2,7 @@
 
 from struct import pack
 
-from cistern.net.dns import answer, query
+from cistern.port.dns import answer, query
 
 QUESTION = b"\5cloud\4test\0\0\1\0\1"
 

@@ -3,7 +3,8 @@
 from struct import pack, unpack
 
 from cistern.net import h2
-from cistern.net.h2 import DATA, END, GOAWAY, HEADERS, PONG, RESET, SETTINGS, WINDOW, Connection
+from cistern.net.events import DATA, END, GOAWAY, HEADERS, PONG, RESET, SETTINGS, WINDOW
+from cistern.net.h2 import Connection
 from cistern.net.hpack import Decoder, encode
 from cistern.net.why import error_name
 
@@ -270,6 +271,8 @@ def test_malformed_responses():
         [(b":status", b"2x0")],
         ok((b":path", b"/")),
         ok((b"Upper", b"x")),
+        ok((b"A", b"x")),
+        ok((b"Z", b"x")),
         ok((b"", b"x")),
         ok((b"a b", b"x")),
         ok((b"a:b", b"x")),
@@ -286,7 +289,7 @@ def test_malformed_responses():
     ):
         fails(connection(), headers(1, bad), "PROTOCOL_ERROR")
     conn = connection()
-    assert conn.receive(headers(1, ok((b"te", b"trailers"), (b"\x21~", b"\xff"))))
+    assert conn.receive(headers(1, ok((b"te", b"trailers"), (b"\x21@[~", b"\xff"))))
 
 
 def test_malformed_trailers():
@@ -422,6 +425,11 @@ def test_a_server_that_ignores_our_connection_window():
     conn.receive(settings())
     conn.open(GET, True)
     conn.receive(headers(1, OK))
+    conn._room = 2 * 16384 - 1
+    conn.receive(frame(0, 0, 1, b"x" * 16383))
+    assert not conn.error and conn._room == 16384
+    conn.receive(frame(0, 0, 1, b"x" * 16384))
+    assert not conn.error  # to the last byte
     conn._room = 16383
     dies(conn, frame(0, 0, 1, b"x" * 16384), "FLOW_CONTROL_ERROR")
 
@@ -435,6 +443,10 @@ def test_windows_are_given_back_by_halves():
     assert not conn.pending()
     conn.consumed(st, 1)
     assert sent(conn) == [(8, 0, 1, pack(">I", 500))]
+    conn.consumed(st, 499)
+    assert not conn.pending()
+    conn.consumed(st, 1)
+    assert sent(conn) == [(8, 0, 1, pack(">I", 500))]
     for _ in range(85):  # padding is consumed by itself
         conn.receive(frame(0, PADDED, 1, bytes([200]) + b"\0" * 200 + b"y" * 200))
         conn.consumed(st, 200)
@@ -444,6 +456,17 @@ def test_windows_are_given_back_by_halves():
     conn.receive(frame(0, END_STREAM, 1, b""))
     conn.consumed(st, 600)
     assert not conn.pending()  # nobody needs a window on a stream that has ended
+
+
+def test_padding_is_given_back_with_the_byte_that_tells_its_length():
+    conn = connection()
+    conn.receive(headers(1, OK))
+    st = conn.streams[1]
+    conn.receive(frame(0, PADDED, 1, bytes([250]) + b"y" * 249 + b"\0" * 250))
+    conn.consumed(st, 248)
+    assert not conn.pending()
+    conn.consumed(st, 1)
+    assert sent(conn) == [(8, 0, 1, pack(">I", 500))]
 
 
 def test_floods_meet_a_bound():

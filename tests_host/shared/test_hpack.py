@@ -159,6 +159,13 @@ def test_a_field_larger_than_the_table_empties_it():
     assert refused(decoder, b"\xbe")
 
 
+def test_limits_are_inclusive():
+    decoder = Decoder(34, 34)
+    assert decoder.decode(b"\x40\x01a\x01b") == [(b"a", b"b")]  # 1 + 1 + 32
+    assert decoder.decode(b"\xbe") == [(b"a", b"b")]
+    assert Decoder(0, 33).decode(b"\x40\x01a\x01b") is None
+
+
 def test_a_list_above_the_limit_is_dropped_but_its_table_entries_count():
     decoder = Decoder(4096, 100)
     assert decoder.decode(b"\x40\x01a\x3c" + b"x" * 60) == [(b"a", b"x" * 60)]

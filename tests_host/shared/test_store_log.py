@@ -134,9 +134,10 @@ def test_what_is_set_aside_is_kept_but_not_offered():
     device, log = mounted()
     for i in range(3):
         log.append(A, b"z" * 200, i)
+    log.stats()
     assert log.set_aside(refs(log)[1])
     for _ in range(2):
-        assert [r.readings for r in refs(log)] == [0, 2]
+        assert [r.readings for r in refs(log)] == [0, 2] and log.stats().set_aside == 1
         log = Log.mount(device, random)
 
 

@@ -5,6 +5,8 @@ from cistern.cloud.protobuf import field, string, text
 from cistern.errors import GrpcError
 
 AUTHENTICATE = "/proto.rpc.v1.AuthService/Authenticate"
+INVALID_ARGUMENT = 3
+FAILED_PRECONDITION = 9
 UNAUTHENTICATED = 16
 CALL_TIMEOUT_MS = 20000
 
@@ -40,7 +42,13 @@ class Cloud:
         """Get a token for the part. Raises LinkError."""
         credentials = text(1, "robot-secret") + text(2, self._secret)
         request = text(1, self.part_id) + field(2, credentials)
-        self._token = string(await self._unary(AUTHENTICATE, request, (), None), 1)
+        try:
+            self._token = string(await self._unary(AUTHENTICATE, request, (), None), 1)
+        except GrpcError as e:
+            if e.status == INVALID_ARGUMENT:
+                # Of the login: nobody may take it for a refusal of what was to be sent after it.
+                e.status = FAILED_PRECONDITION
+            raise
 
     async def _unary(self, path, message, metadata, size):
         reply = await self._channel.unary(path, message, metadata, CALL_TIMEOUT_MS, size)

@@ -1,33 +1,130 @@
 """The protobuf encoding, as far as Viam's messages need it (protobuf.dev, "Encoding").
 
-Encoders return bytes. Values that their default would stand for are left out, but for the members
-of a oneof, which are always written.
+Values that their default would stand for are left out, but for the members of a oneof, which are
+always written, and the parts of a map's entry.
 """
 
-import struct
+from struct import pack_into
 
 # Nested Struct values deeper than this are refused: google's parsers stop at 100 levels of
 # messages, and a Value in a Struct is three of them.
 MAX_DEPTH = 32
+# Integers up to here are the same as floats of 32 bits, which is what the chip has.
+_EXACT = 1 << 24
 
 
-def varint(n):
-    """An unsigned or, as two's complement of 64 bits, a negative number."""
-    if n < 0:
-        n += 1 << 64
-    out = bytearray()
-    while n > 127:
-        out.append(n & 127 | 128)
-        n >>= 7
-    out.append(n)
-    return bytes(out)
+class Writer:
+    """Writes a message from its end to its beginning: a length is known when its turn comes.
+
+    What is written are the last `n` bytes of `buf`, which grows when it must.
+    """
+
+    def __init__(self, buf=None):
+        self.buf = buf or bytearray(64)
+        self.n = 0
+
+    def view(self):
+        """What is written, valid until more is."""
+        return memoryview(self.buf)[len(self.buf) - self.n :]
+
+    def room(self, size):
+        """Where the next `size` bytes of buf go."""
+        at = len(self.buf) - self.n - size
+        while at < 0:
+            at += len(self.buf)
+            self.buf = bytearray(len(self.buf)) + self.buf
+        self.n += size
+        return at
+
+    def varint(self, n):
+        """An unsigned number."""
+        size = 1
+        k = n >> 7
+        while k:
+            k >>= 7
+            size += 1
+        at = self.room(size)
+        while n > 127:
+            self.buf[at] = n & 127 | 128
+            n >>= 7
+            at += 1
+        self.buf[at] = n
+
+    def head(self, number, n):
+        """Tag (of fields 1 to 15) and length: of what was written since there were `n` bytes."""
+        n = self.n - n
+        if n > 127:
+            self.varint(n)
+            at = self.room(1)
+        else:
+            at = self.room(2)
+            self.buf[at + 1] = n
+        self.buf[at] = number << 3 | 2
+
+    def field(self, number, data):
+        """A length-delimited field: str or bytes."""
+        if isinstance(data, str):
+            data = data.encode()
+        size = len(data)
+        at = self.room(size)
+        self.buf[at : at + size] = data
+        self.head(number, self.n - size)
+
+    def timestamp(self, us):
+        """google.protobuf.Timestamp (and Duration) of microseconds."""
+        for tag, n in ((16, us % 1000000 * 1000), (8, us // 1000000)):
+            if n:
+                self.varint(n if n > 0 else n + (1 << 64))
+                self.varint(tag)
+
+    def struct(self, d, depth=1):
+        """google.protobuf.Struct of a dict, keys sorted as by deterministic serialization."""
+        for key in sorted(d, reverse=True):
+            n = self.n
+            self.value(d[key], depth)
+            self.head(2, n)
+            self.field(1, key)
+            self.head(1, n)
+
+    def value(self, v, depth=1):
+        """google.protobuf.Value; bytes and points in time go as text."""
+        if depth > MAX_DEPTH:
+            raise ValueError("values nested deeper than %d" % MAX_DEPTH)
+        n = self.n
+        if isinstance(v, dict):
+            self.struct(v, depth + 1)
+            self.head(5, n)
+        elif isinstance(v, (list, tuple)):
+            for x in reversed(v):
+                k = self.n
+                self.value(x, depth + 1)
+                self.head(1, k)
+            self.head(6, n)
+        else:
+            self.leaf(v)
+
+    def leaf(self, v):
+        """A Value that has no others in it."""
+        if isinstance(v, str):
+            self.field(3, v)
+        elif v is None or isinstance(v, bool):
+            self.varint(1 if v else 0)
+            self.varint(8 if v is None else 32)
+        elif isinstance(v, float) or (isinstance(v, int) and -_EXACT <= v <= _EXACT):
+            at = self.room(8)
+            pack_into("<d", self.buf, at, v)
+            self.varint(17)
+        else:
+            from cistern.cloud.rare import put
+
+            put(self, v)
 
 
 def field(number, data):
     """A length-delimited field: str or bytes."""
-    if isinstance(data, str):
-        data = data.encode()
-    return varint(number << 3 | 2) + varint(len(data)) + bytes(data)
+    w = Writer()
+    w.field(number, data)
+    return bytes(w.view())
 
 
 def text(number, value):
@@ -35,48 +132,25 @@ def text(number, value):
     return field(number, value) if value else b""
 
 
-def number(number, value):
-    """A varint field, left out when zero."""
-    return varint(number << 3) + varint(value) if value else b""
-
-
 def timestamp(us):
     """google.protobuf.Timestamp (and Duration) of microseconds."""
-    return number(1, us // 1000000) + number(2, us % 1000000 * 1000)
+    w = Writer()
+    w.timestamp(us)
+    return bytes(w.view())
 
 
-def value(v, depth=0):
-    """google.protobuf.Value of None, bool, number, str, list, tuple or dict; bytes go as base64
-    text.
-    """
-    if v is None:
-        return b"\x08\x00"
-    if v is True:
-        return b"\x20\x01"
-    if v is False:
-        return b"\x20\x00"
-    if isinstance(v, (int, float)):
-        return b"\x11" + struct.pack("<d", v)
-    if isinstance(v, str):
-        return field(3, v)
-    if isinstance(v, dict):
-        return field(5, struct_(v, depth + 1))
-    if isinstance(v, (list, tuple)):
-        if depth >= MAX_DEPTH:
-            raise ValueError("values nested deeper than %d" % MAX_DEPTH)
-        return field(6, b"".join([field(1, value(x, depth + 1)) for x in v]))
-    if isinstance(v, (bytes, bytearray, memoryview)):
-        from binascii import b2a_base64
-
-        return field(3, b2a_base64(v).rstrip())
-    raise ValueError("a %s cannot be sent" % type(v).__name__)
+def value(v):
+    """google.protobuf.Value of None, bool, number, str, bytes, a point in time, list or dict."""
+    w = Writer()
+    w.value(v)
+    return bytes(w.view())
 
 
-def struct_(d, depth=0):
-    """google.protobuf.Struct of a dict, keys sorted as by deterministic serialization."""
-    if depth >= MAX_DEPTH:
-        raise ValueError("values nested deeper than %d" % MAX_DEPTH)
-    return b"".join([field(1, field(1, k) + field(2, value(d[k], depth))) for k in sorted(d)])
+def struct_(d):
+    """google.protobuf.Struct of a dict."""
+    w = Writer()
+    w.struct(d)
+    return bytes(w.view())
 
 
 def read_varint(buf, at):

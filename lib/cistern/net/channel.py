@@ -5,114 +5,25 @@
 """
 
 import asyncio
-from struct import pack
 
 from cistern.errors import LinkError
 from cistern.net import const
-from cistern.net.grpc import Answer, error, request
+from cistern.net.grpc import Call, error, request
 from cistern.net.h2 import Connection
 
-# What one write carries: a whole frame fits one TLS record of 4 KB, what ESP32's mbedTLS sends.
-_TX_SIZE = const(4096)
 _FRAME_HEADER = const(9)
-_PREFIX = const(5)  # of a gRPC message
 # How long the end of a connection may take: GOAWAY has to leave, and what is still coming has to
 # be read, or TCP would answer it with a reset that overtakes our GOAWAY.
 _CLOSE_S = const(1)
 _REFUSED_STREAM = const(7)
 _ENHANCE_YOUR_CALM = const(11)
 _INTERNAL = const(13)
-_SIZE = "the pieces of a message do not add up to its size"
-# Events of h2.
-_HEADERS = const(0)
-_DATA = const(1)
-_END = const(2)
+# Of events.py.
+_DATA = const(0)
+_HEADERS = const(1)
 _RESET = const(3)
 _GOAWAY = const(7)
-
-
-class Call(Answer):
-    """One call, and the reply to a unary one: message, headers, trailers.
-
-    seen: the server may have acted on what was written.
-    """
-
-    def __init__(self, limit):
-        super().__init__(limit)
-        self.link = self.stream = self.timer = self.message = None
-        self.seen = False
-        self.event = asyncio.Event()  # something changed
-        self._owed = 0
-
-    def fail(self, layer, text, retry=True, seen=True):
-        """End the call with an error, unless it has ended."""
-        if not self.error and not self.done:
-            self.error = LinkError(layer, text, retry, seen and self.seen)
-        self.event.set()
-
-    def on_data(self, chunk):
-        """As Answer's; gives the window back, for queued messages only when they are taken."""
-        super().on_data(chunk)
-        self._owed += len(chunk)
-        self._pay()
-
-    def _pay(self):
-        if not self.messages:
-            self.link.conn.consumed(self.stream, self._owed)
-            self._owed = 0
-
-    async def receive(self):
-        """The next message, or None at the end with status OK; raises LinkError or GrpcError."""
-        while True:
-            if self.messages:
-                message = self.messages.pop(0)
-                self._pay()
-                self.link.kick()
-                return message
-            if self.error:
-                raise self.error
-            if self.done:
-                return None
-            self.event.clear()
-            await self.event.wait()
-
-    async def send(self, message, size=None, end=False):
-        """Send one message: bytes-like, or with size= an iterable of bytes-like pieces.
-
-        end: it is the last one, which saves a frame.
-        """
-        if size is None:
-            size = len(message)
-            message = (message,)
-        await self.link.send(self, _framed(message, size), _PREFIX + size, end)
-
-    async def end(self):
-        """No more messages (half-close)."""
-        await self.link.send(self, None, 0, True)
-
-    async def expire(self, ms):
-        """The deadline, where the caller does not wait for the whole call."""
-        await asyncio.sleep(ms / 1000)
-        self.timer = None
-        self.fail("call", f"no end within {ms} ms")
-        self.release()
-
-    def release(self):
-        """The caller is done with the call; one that still runs is cancelled."""
-        if self.timer:
-            self.timer.cancel()
-        self.fail("call", "cancelled", False)
-        if self.link:
-            self.link.conn.reset(self.stream)
-            self.link.freed.set()
-            self.link.kick()
-
-
-def _framed(pieces, size):
-    """The pieces of a message behind its prefix: not compressed, length."""
-    yield pack(">BI", 0, size)
-    yield from pieces
-    raise ValueError(_SIZE)
+_END = const(10)
 
 
 class Link:
@@ -125,7 +36,7 @@ class Link:
         self._stream = stream
         self._channel = channel
         self._lock = asyncio.Lock()  # of writing and of _tx
-        self._tx = bytearray(_TX_SIZE)
+        self._tx = bytearray(channel.tx_size)
         self._flusher = None
         self._heard = False
         self.reader = asyncio.create_task(self._read())
@@ -144,7 +55,10 @@ class Link:
             self._stream.close()  # which also ends what waits on it
 
     def _broke(self, e):
-        self.fail(getattr(e, "layer", "connect"), str(e) or repr(e), getattr(e, "retry", True))
+        if isinstance(e, LinkError):
+            self.fail(e.layer, str(e), e.retry)
+        else:
+            self.fail("connect", repr(e))
 
     async def _read(self):
         stream = self._stream
@@ -199,7 +113,7 @@ class Link:
         elif kind == _RESET:
             code = event[2]
             # A refused call was not processed, RFC 9113, section 8.7.
-            text = f"{_error_name(code)} {'from' if event[3] else 'by'} the server"
+            text = f"the call was reset: {_error_name(code)}"
             call.fail("http2", text, True, code != _REFUSED_STREAM)
         call.event.set()
 
@@ -213,6 +127,7 @@ class Link:
             self.conn.idle = 0
             quiet = 0 if self._heard else quiet + 1
             if quiet >= 4:
+                quiet = 0
                 self.conn.ping()
                 self.kick()
                 await asyncio.sleep(channel.answer_ms / 1000)
@@ -234,7 +149,7 @@ class Link:
             while self.conn.pending() and not self.error:
                 await self._put(self.conn.take())
         if self._drained() and not self.error:
-            self.fail("connect", "the connection was ended")
+            self.fail("connect", "")  # no call is left to be told
 
     async def _put(self, data):
         """Write to the byte stream; when that fails, the calls know by fail()."""
@@ -243,7 +158,7 @@ class Link:
         except Exception as e:
             self._broke(e)
         except BaseException:  # cancelled: half a frame may be out, so the link is over
-            self.fail("connect", "a write was given up")
+            self.fail("connect", "write aborted")
             raise
 
     async def send(self, call, pieces, left, end):
@@ -253,11 +168,11 @@ class Link:
         piece = b""
         while not call.error and not call.done:  # done: an early answer, the rest is not wanted
             async with self._lock:
-                if conn.pending() > _TX_SIZE // 2:
+                if conn.pending() > len(tx) // 2:
                     await self._put(conn.take())
                 at = conn.pending()  # goes first, in the same write
                 body = at + _FRAME_HEADER
-                n = min(conn.sendable(call.stream), left, _TX_SIZE - body)
+                n = min(conn.sendable(call.stream), left, len(tx) - body)
                 stop = body + n
                 while body < stop:
                     while not piece:
@@ -268,7 +183,7 @@ class Link:
                     body += k
                 left -= n
                 if piece and not left:
-                    raise ValueError(_SIZE)
+                    raise ValueError("message longer than its size")
                 tx[:at] = conn.take()
                 if n or not left:
                     call.seen = call.seen or not left
@@ -292,6 +207,14 @@ def _error_name(code):
     return error_name(code)
 
 
+async def _expire(call, ms):
+    """The deadline of a call, where nobody waits for the whole of it."""
+    await asyncio.sleep(ms / 1000)
+    call.timer = None
+    call.fail("call", f"no end within {ms} ms")
+    call.release()
+
+
 class Channel:
     """Makes calls to one server.
 
@@ -303,7 +226,10 @@ class Channel:
     window: bytes of answers that the server may send ahead, a call. With max_message, the largest
         message that is taken, it bounds the memory of a call.
     rx_size: what one read takes; larger frames are handled in pieces.
+    tx_size: what one write carries, a frame with what goes before it. As a TLS record (+ 29 bytes)
+        1,431 fill a TCP segment of 1,460; 4,096 is the largest record that ESP32's mbedTLS sends.
     table: bytes of memory for header fields that the server repeats (HPACK).
+    within: async (awaitable, seconds), like asyncio.wait_for; stream_host has a faster one.
     """
 
     def __init__(
@@ -315,8 +241,10 @@ class Channel:
         answer_ms=10000,
         window=4096,
         max_message=65536,
-        rx_size=512,
+        rx_size=256,
+        tx_size=1431,
         table=0,
+        within=asyncio.wait_for,
     ):
         self.authority = authority
         self.scheme = scheme
@@ -325,8 +253,10 @@ class Channel:
         self.window = window
         self.max_message = max_message
         self.rx_size = rx_size
+        self.tx_size = tx_size
         self.table = table
         self._connect = connect
+        self._within = within
         self._lock = asyncio.Lock()
         self._link = None
         self._closed = False
@@ -334,7 +264,7 @@ class Channel:
     def connected(self):
         """Whether there is a connection on which calls can start."""
         link = self._link
-        return bool(link and not link.error and not link.conn.closing)
+        return link is not None and not link.error and not link.conn.closing
 
     async def _open(self, call, path, metadata, timeout_ms):
         """Give a call its stream; its header block waits to be written."""
@@ -362,9 +292,9 @@ class Channel:
         timeout_ms: for everything, connecting included; also sent to the server.
         A call that the server surely did not take is tried once more, if its message is bytes.
         """
-        call = Call(self.max_message)
+        call = Call(self.max_message, asyncio.Event())
         try:
-            return await asyncio.wait_for(
+            return await self._within(
                 self._unary(call, path, message, metadata, timeout_ms, size), timeout_ms / 1000
             )
         except asyncio.TimeoutError:
@@ -378,7 +308,7 @@ class Channel:
                 await call.send(message, size, True)
                 body = await call.receive()
                 if body is None or await call.receive() is not None:
-                    raise error(_INTERNAL, "not one message in the answer to a unary call")
+                    raise error(_INTERNAL, "not one message in the answer")
                 call.message = body
                 return call
             except LinkError as e:
@@ -387,16 +317,16 @@ class Channel:
             finally:
                 call.release()
             again = False
-            call.__init__(self.max_message)
+            call.__init__(self.max_message, asyncio.Event())
 
     async def call(self, path, metadata=(), timeout_ms=0):
         """Start a call of any kind: send() messages, end(), receive() until None; release() it.
 
         timeout_ms: until its end; 0 is none, for what may go on for ever.
         """
-        call = Call(self.max_message)
+        call = Call(self.max_message, asyncio.Event())
         if timeout_ms:
-            call.timer = asyncio.create_task(call.expire(timeout_ms))
+            call.timer = asyncio.create_task(_expire(call, timeout_ms))
         await self._open(call, path, metadata, timeout_ms)
         call.link.kick()
         return call
@@ -412,5 +342,5 @@ class Channel:
                     await asyncio.wait_for(link.flush(), _CLOSE_S)
                 except asyncio.TimeoutError:
                     pass
-                link.fail("call", "the channel was closed", False)
+                link.fail("call", "the channel is closed", False)
             await link.reader

@@ -6,7 +6,7 @@ Names, values and messages are bytes on the wire; metadata is given to the user 
 from binascii import a2b_base64, b2a_base64
 from struct import unpack
 
-from cistern.errors import GrpcError
+from cistern.errors import GrpcError, LinkError
 from cistern.net import const
 
 # Statuses, doc/statuscodes.md.
@@ -29,7 +29,7 @@ _PREFIX = const(5)  # bytes before each message: compressed flag, length
 
 def error(status, message):
     """The GrpcError of a status (int) with what it says about a retry."""
-    s = min(status, _UNKNOWN if status > 16 else 16)
+    s = status if status < 17 else _UNKNOWN
     return GrpcError(status, message, bool(_RETRY >> s & 1), bool(_UNSURE >> s & 1))
 
 
@@ -37,7 +37,11 @@ def _text(value):
     try:
         return str(value, "utf-8")
     except UnicodeError:  # header values are octets (RFC 9110, section 5.5)
-        return "".join(chr(c) for c in value)
+        return "".join(map(chr, value))
+
+
+def _bytes(value):
+    return value.encode() if isinstance(value, str) else value
 
 
 def metadata(fields):
@@ -76,12 +80,13 @@ def request(path, authority, scheme, extra, timeout_ms):
     ]
     if timeout_ms:
         fields.append((b"grpc-timeout", b"%dm" % min(timeout_ms, _MAX_TIMEOUT)))
-    for pair in extra:
-        name, value = (v.encode() if isinstance(v, str) else v for v in pair)
+    for name, value in extra:
+        name = _bytes(name)
+        value = _bytes(value)
         if name.endswith(b"-bin"):
             value = b2a_base64(value).strip().rstrip(b"=")
         elif b"\n" in value or b"\r" in value or b"\0" in value:
-            raise ValueError(f"line end in metadata {name}")
+            raise ValueError("newline in metadata")
         fields.append((name.lower(), value))
     return fields
 
@@ -132,7 +137,7 @@ class Answer:
             known = _HTTP.split()
             self.error = error(
                 int(known[known.index(status) + 1]) if status in known else _UNKNOWN,
-                f"not gRPC but HTTP status {status}, content-type {kind}",
+                f"HTTP status {status}, content-type {kind}",
             )
 
     def on_data(self, chunk):
@@ -156,10 +161,10 @@ class Answer:
         """A prefix is there."""
         if flag:
             # doc/compression.md: we accept no encoding, so a server has none to use.
-            self.error = error(_INTERNAL, "a compressed message")
+            self.error = error(_INTERNAL, "compressed message")
         elif size > self._limit:
             self.error = error(
-                _RESOURCE_EXHAUSTED, f"a message of {size} bytes, the limit is {self._limit}"
+                _RESOURCE_EXHAUSTED, f"a message of {size} bytes, limit {self._limit}"
             )
         else:
             self._message = bytearray(size)
@@ -178,3 +183,80 @@ class Answer:
             self.error = error(_INTERNAL, "the answer ends inside a message")
         else:
             self.done = True
+
+
+class Call(Answer):
+    """One call on a link of channel.py, and the reply to a unary one: message, headers, trailers.
+
+    seen: the server may have acted on what was written.
+    """
+
+    def __init__(self, limit, event):
+        super().__init__(limit)
+        self.link = self.stream = self.timer = self.message = None
+        self.seen = False
+        self.event = event  # something changed; an asyncio.Event
+        self._owed = 0
+
+    def fail(self, layer, text, retry=True, seen=True):
+        """End the call with an error, unless it has ended."""
+        if not self.error and not self.done:
+            self.error = LinkError(layer, text, retry, seen and self.seen)
+        self.event.set()
+
+    def on_data(self, chunk):
+        """As Answer's; gives the window back, for queued messages only when they are taken."""
+        super().on_data(chunk)
+        self._owed += len(chunk)
+        self._pay()
+
+    def _pay(self):
+        if not self.messages:
+            self.link.conn.consumed(self.stream, self._owed)
+            self._owed = 0
+
+    async def receive(self):
+        """The next message, or None at the end with status OK; raises LinkError or GrpcError."""
+        while True:
+            if self.messages:
+                message = self.messages.pop(0)
+                self._pay()
+                self.link.kick()
+                return message
+            if self.error:
+                raise self.error
+            if self.done:
+                return None
+            self.event.clear()
+            await self.event.wait()
+
+    async def send(self, message, size=None, end=False):
+        """Send one message: bytes-like, or with size= an iterable of bytes-like pieces.
+
+        end: it is the last one, which saves a frame.
+        """
+        if size is None:
+            size = len(message)
+            message = (message,)
+        await self.link.send(self, _framed(message, size), _PREFIX + size, end)
+
+    async def end(self):
+        """No more messages (half-close)."""
+        await self.link.send(self, None, 0, True)
+
+    def release(self):
+        """The caller is done with the call; one that still runs is cancelled."""
+        if self.timer:
+            self.timer.cancel()
+        self.fail("call", "cancelled", False)
+        if self.link:
+            self.link.conn.reset(self.stream)
+            self.link.freed.set()
+            self.link.kick()
+
+
+def _framed(pieces, size):
+    """The pieces of a message behind its prefix: not compressed, length."""
+    yield size.to_bytes(_PREFIX, "big")
+    yield from pieces
+    raise ValueError("message shorter than its size")

@@ -5,6 +5,8 @@ dynamic table, so its blocks do not depend on each other: the same headers give 
 Names and values are bytes.
 """
 
+from cistern.net import const
+
 # RFC 7541 appendix A, one entry a line, name and value separated by a tab. One object, not 122.
 _STATIC = (
     b"\n:authority\t\n:method\tGET\n:method\tPOST\n:path\t/\n:path\t/index.html\n:scheme\thttp\n"
@@ -19,7 +21,7 @@ _STATIC = (
     b"referer\t\nrefresh\t\nretry-after\t\nserver\t\nset-cookie\t\nstrict-transport-security\t\n"
     b"transfer-encoding\t\nuser-agent\t\nvary\t\nvia\t\nwww-authenticate\t\n"
 )
-_STATIC_LEN = 61
+_STATIC_LEN = const(61)
 
 # RFC 7541 appendix B is a canonical code: within one length, codes count up in the order of this
 # string; _COUNTS says how many symbols have 5, 6, … 30 bits. Position 256 is EOS.
@@ -39,8 +41,8 @@ _COUNTS = (
 
 # Every length and index of a block that a 4 KB bound lets through is below this; larger ones are
 # refused before they can grow into big integers (section 5.1). 2^21 needs 4 continuation bytes.
-_MAX_INT = 1 << 21
-_ENTRY = 32  # what an entry counts beyond its name and value, section 4.1
+_MAX_INT = const(1 << 21)
+_ENTRY = const(32)  # what an entry counts beyond its name and value, section 4.1
 
 
 class HpackError(ValueError):
@@ -68,12 +70,12 @@ def unhuffman(data):
             else:
                 break  # the rest of the code is in the next byte
             if index + code == 256:
-                raise HpackError("EOS")
+                raise HpackError
             out.append(_SYMBOLS[index + code])
             have -= size
             bits &= (1 << have) - 1
     if have > 7 or bits != (1 << have) - 1:
-        raise HpackError("padding")
+        raise HpackError
     return bytes(out)
 
 
@@ -94,7 +96,7 @@ class Decoder:
     def skip(self):
         """A block is not decoded: only without a table does nothing depend on it."""
         if self._allowed:
-            raise HpackError("skipped")
+            raise HpackError
 
     def _int(self, bits):
         """An integer with a prefix of `bits` bits (section 5.1) at the cursor."""
@@ -102,19 +104,18 @@ class Decoder:
         n = self._byte() & mask
         if n == mask:
             shift = 0
-            while True:
+            b = 128
+            while b > 127:
                 b = self._byte()
                 n += (b & 127) << shift
                 if n > _MAX_INT or shift > 21:
-                    raise HpackError("integer")
-                if b < 128:
-                    break
+                    raise HpackError
                 shift += 7
         return n
 
     def _byte(self):
         if self._at >= len(self._block):
-            raise HpackError("short")
+            raise HpackError
         self._at += 1
         return self._block[self._at - 1]
 
@@ -124,7 +125,7 @@ class Decoder:
         start = self._at
         self._at = start + n
         if self._at > len(self._block):
-            raise HpackError("short")
+            raise HpackError
         s = self._block[start : self._at]
         return unhuffman(s) if coded else bytes(s)
 
@@ -143,7 +144,7 @@ class Decoder:
                 name, value = _STATIC[at + 1 : _STATIC.find(b"\n", at + 1)].split(b"\t")
                 field = self._known[index] = (name, value)
             return field
-        raise HpackError("index")
+        raise HpackError
 
     def _resize(self, room):
         """Evict until at most `room` bytes are used (section 4.3)."""
@@ -164,7 +165,7 @@ class Decoder:
             elif b & 0xE0 == 0x20:  # size update, section 6.3: only at the start of a block (4.2)
                 size = self._int(5)
                 if total or size > self._allowed:
-                    raise HpackError("table size update")
+                    raise HpackError
                 self._size = size
                 self._resize(size)
                 continue

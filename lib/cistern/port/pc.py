@@ -1,12 +1,15 @@
-"""What both ports on a PC share: a board whose flash is a file and whose pins make plausible
-values.
-"""
+"""What both ports on a PC share: a board whose flash is a file, and its hardware simulated."""
 
 import os
 import sys
 import time
 
 from cistern.port.nor import NorFile
+from cistern.port.simulated import SimulatedBoard, pins
+
+# For other boards whose time is virtual.
+SimulatedADC = pins.ADC
+SimulatedPin = pins.Pin
 
 _TICKS = (1 << 30) - 1
 _HALF = 1 << 29
@@ -18,36 +21,12 @@ def ticks_diff(a, b):
     return ((a - b + _HALF) & _TICKS) - _HALF
 
 
-class SimulatedADC:
-    """An analog input near 0.75 V of 3.3 V (a TMP36 at 25 °C), moving by some hundred counts."""
-
-    def __init__(self, pin, ticks_us):
-        self._offset = 14700 + 37 * pin
-        self._ticks_us = ticks_us
-
-    def read_u16(self):
-        """The value, 0..65535."""
-        phase = (self._ticks_us() >> 14) & 1023
-        return self._offset + (phase if phase < 512 else 1023 - phase)
-
-
-class SimulatedPin:
-    """A digital input that changes about once a second."""
-
-    def __init__(self, pin, ticks_us):
-        self._pin = pin
-        self._ticks_us = ticks_us
-
-    def value(self):
-        """0 or 1."""
-        return ((self._ticks_us() >> 20) + self._pin) & 1
-
-
-class PcPort:
+class PcPort(SimulatedBoard):
     """The port's face (docs/DESIGN.md) but for what the two runtimes do differently.
 
     flash_path: the file that is the flash chip; state_path: where the board keeps its last good
-    configuration; level: the least of debug, info, warning, error that is logged.
+    configuration; level: the least of debug, info, warning, error that is logged. models_folder:
+    set it to the folder with the user's own models.
     """
 
     alpn = False
@@ -91,17 +70,15 @@ class PcPort:
         else:
             sys.excepthook(type(error), error, error.__traceback__)
 
-    def adc(self, pin):
-        """The analog input on a GPIO number."""
-        return SimulatedADC(pin, self.ticks_us)
-
-    def pin(self, pin):
-        """The digital input on a GPIO number."""
-        return SimulatedPin(pin, self.ticks_us)
-
-    def wifi_rssi(self):
-        """Signal strength in dBm."""
-        return -55 - ((self.ticks_us() >> 21) & 7)
+    def model_files(self):
+        """Paths of the user's own models (docs/MODELS.md), where models_folder names a folder."""
+        folder = self.models_folder
+        try:
+            names = sorted(os.listdir(folder)) if folder else ()
+        except OSError as e:
+            self.log("error", "the folder of models, %s, cannot be read: %s" % (folder, e))
+            return []
+        return ["%s/%s" % (folder, n) for n in names if n.endswith((".py", ".mpy"))]
 
     def load_state(self, name):
         """What save_state kept under `name`, as text, or None."""

@@ -171,6 +171,12 @@ async def _dial(host, port, tls):
             sock.close()
 
 
+async def within(awaitable, seconds):
+    """asyncio.wait_for without a task of its own: two turns of the loop less a call."""
+    async with asyncio.timeout(seconds):
+        return await awaitable
+
+
 async def connect(host, port, tls=None, timeout_ms=20000):
     """Open a byte stream to host:port; returns a Stream, raises LinkError (dns, connect, tls).
 

@@ -1,7 +1,9 @@
-"""Streams whose readings differ from each other: keys that come and go, types that change, nesting that varies.
+"""Streams whose readings differ from each other: keys that come and go, types that change, nesting
+that varies.
 
-The shape widens until all readings fit it: what comes and goes becomes optional, what changes its type, or has
-bytes or a time in it, describes itself in every reading. Imported when a stream needs it.
+The shape widens until all readings fit it: what comes and goes becomes optional, what changes its
+type, or has bytes or a time in it, describes itself in every reading. Imported when a stream needs
+it.
 """
 
 from cistern.record.shape import Shape, code_of, node_of, put, put_leaf, read_leaf, shape_of
@@ -23,8 +25,8 @@ _LIST = const(11)
 _U16 = const(12)
 _ANY = const(13)  # a leaf that describes itself, or is absent
 _OPT = const(14)  # a struct of known fields, or anything else, or absent
-# Beyond so many nodes and keys readings describe themselves altogether: a definition must stay far below a
-# sector.
+# Beyond so many nodes and keys readings describe themselves altogether: a definition must stay far
+# below a sector.
 _MAX_SIZE = const(128)
 
 

@@ -20,6 +20,7 @@ _SEALED = const(6)
 _FREE = const(11)
 _FIELDS = const(12)
 _NEED = const(13)
+_NEXT = const(14)
 
 _MASK = const(0x3FFFFFFF)
 _HALF = const(0x20000000)
@@ -30,7 +31,7 @@ _LONG = const(0xFFFFF)
 def put(self, tick, latency, values):
     """Ring.put()."""
     s, b, codes = self._s, self._buf, self._codes
-    if len(values) != s[_FIELDS] or latency >> 20:
+    if len(values) != s[_FIELDS] or latency >> 19:
         self._other(tick, latency, values)
         return
     if s[_HEAD] + s[_NEED] > s[_FREE]:
@@ -63,7 +64,8 @@ def put(self, tick, latency, values):
 
 
 def run(s, b, out, pos, period):
-    """Copy readings from the ring's tail to `out`, from `pos` on, as long as they fit and belong together.
+    """Copy readings from the ring's tail to `out`, from `pos` on, as long as they fit and belong
+    together.
 
     The position after them; how many becomes s[_SEALED].
     """
@@ -93,7 +95,7 @@ def run(s, b, out, pos, period):
         pos = put_int(out, pos, delay - latency)
         out[pos : pos + t - at] = b[at:t]
         pos += t - at
-        t = t + 3 & -4
+        s[_NEXT] = t = t + 3 & -4
         last, epoch, latency = tick, e, delay
         n += 1
     s[_SEALED] = n

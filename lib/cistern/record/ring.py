@@ -1,11 +1,12 @@
 """A collector's ring in RAM: readings go in as bytes, parcels come out.
 
-In the ring a reading begins at a multiple of 4 with the words: length in bytes of it all | latency << 12, time.
-A latency of 2^20 - 1 µs and more is a word of its own after them. Then the values. Time is the tick with two bits
-of epoch above it, which count how often ticks have wrapped; so ages up to 71 minutes are unambiguous as long as
-put or seal is called within 2^29 µs (9 min) while the ring holds anything. Where the shape changes, the words 0
-and number of the new shape stand between readings. What does not fit at the end of the buffer goes to its start.
-Times become differences when a parcel is sealed, so dropping the oldest reading costs one addition.
+In the ring a reading begins at a multiple of 4 with the words: length in bytes of it all | latency
+<< 12, time. A latency of 2^20 - 1 µs and more is a word of its own after them. Then the values.
+Time is the tick with two bits of epoch above it, which count how often ticks have wrapped; so ages
+up to 71 minutes are unambiguous as long as put or seal is called within 2^29 µs (9 min) while the
+ring holds anything. Where the shape changes, the words 0 and number of the new shape stand between
+readings. What does not fit at the end of the buffer goes to its start. Times become differences
+when a parcel is sealed, so dropping the oldest reading costs one addition.
 """
 
 import array
@@ -17,7 +18,10 @@ from cistern.record.value import MAX_READING, WIDE, put_uint
 
 try:
     from cistern.record.fast import put, run
-except (ImportError, ValueError):  # CPython; a port without native code, or machine code of another one
+except (
+    ImportError,
+    ValueError,
+):  # CPython; a port without native code, or machine code of another one
     from cistern.record.plain import put, run
 
 const = int  # MicroPython's compiler knows const() by its name
@@ -30,25 +34,27 @@ _COUNT = const(3)
 _LAST = const(4)  # the newest tick seen
 _EPOCH = const(5)
 _SEALED = const(6)  # readings at the tail that are in an unreleased parcel
-_GONE = const(7)  # readings of that parcel that have been overwritten since
-_OVER = const(8)  # readings overwritten that were in no parcel
 _OLDEST = const(9)  # number of the oldest reading's shape
 _SHAPE = const(10)  # number of the shape that readings now have
 _FREE = const(11)  # up to where the bytes from _HEAD on are free
 _FIELDS = const(12)  # values that put() takes, -1 where it leaves that to put_payload()
 _NEED = const(13)  # bytes that a reading from put() takes at most
+_NEXT = const(14)  # where the readings of the sealed parcel end
 
 _MASK = const(0x3FFFFFFF)
 _HALF = const(0x20000000)
 _LONG = const(0xFFFFF)
-# Readings further apart than this (4.5 min) do not share a parcel; no period beyond it predicts anything.
+# Readings further apart than this (4.5 min) do not share a parcel; no period beyond it predicts
+# anything.
 _MAX_GAP = const(0x10000000)
 # What put() writes itself: bool, u16, and f32 where all floats are that short.
 _NUMBERS = b"\2\14" if WIDE else b"\2\14\5"
 
 
 class Sealed:
-    """A run of readings for the log: definition (bytes), payload (memoryview), readings (how many)."""
+    """A run of readings for the log: definition (bytes), payload (memoryview), readings (how
+    many).
+    """
 
     def __init__(self, definition_, payload, readings):
         self.definition = definition_
@@ -59,8 +65,10 @@ class Sealed:
 class Ring:
     """Readings of one stream, at most `size` bytes of them; the oldest make room for new ones.
 
-    period_us: nominal time between readings, 0 for none. shape: what put() takes; without it, and for readings
-    that differ, put_payload() finds the shape. definition: of the shape that readings now have.
+    period_us: nominal time between readings, 0 for none. shape: what put() takes; without it, and
+    for readings that differ, put_payload() finds the shape. definition: of the shape that readings
+    now have. overwritten: readings lost because the ring was full; the caller sets it to 0 when it
+    has counted them.
     """
 
     _scratch = memoryview(bytearray(MAX_READING + 16))
@@ -68,10 +76,12 @@ class Ring:
 
     def __init__(self, stream, size, period_us, shape=None):
         self.size = size & -4
+        self.overwritten = 0
+        self._gone = 0  # sealed readings that were overwritten before their parcel was released
         self._stream = stream
         self._period = period_us if period_us < _MAX_GAP else 0
         self._buf = bytearray(size + 8)  # a reading's head may be read where only 8 bytes are one
-        self._s = array.array("i", bytes(56))
+        self._s = array.array("i", bytes(60))
         self._empty()
         self._definitions = {}
         self._use(shape or Shape())
@@ -119,15 +129,6 @@ class Ring:
         s = self._s
         n = s[_HEAD] - s[_TAIL]
         return n if n >= 0 else n + s[_LIMIT]
-
-    @property
-    def overwritten(self):
-        """Readings lost because the ring was full; the caller sets it to 0 when it has counted them."""
-        return self._s[_OVER]
-
-    @overwritten.setter
-    def overwritten(self, n):
-        self._s[_OVER] = n
 
     @property
     def oldest_tick(self):
@@ -178,37 +179,44 @@ class Ring:
         s = self._s
         n += 3
         if n > self.size:
-            raise ValueError("a reading of %d bytes is too large for a ring of %d" % (n, self.size))
+            raise ValueError(
+                "a reading of %d bytes is too large for a ring of %d" % (n, self.size)
+            )
         while s[_HEAD] + n > s[_FREE]:
             if s[_HEAD] > s[_TAIL] > n:
                 s[_LIMIT] = s[_HEAD]
                 s[_HEAD] = 0
                 s[_FREE] = s[_TAIL] - 1
             else:
-                i = _GONE if s[_SEALED] else _OVER
-                s[i] += 1
-                s[_SEALED] -= i == _GONE
+                if s[_SEALED]:
+                    s[_SEALED] -= 1
+                    self._gone += 1
+                else:
+                    self.overwritten += 1
                 self._drop()
 
     def _drop(self):
-        s = self._s
-        t = s[_TAIL]
-        s[_COUNT] -= 1
+        b, t = self._buf, self._s[_TAIL]
+        self._forget(t + (b[t] | (b[t + 1] & 15) << 8) + 3 & -4, 1)
+
+    def _forget(self, t, n):
+        """The n oldest readings, which end at t, make room."""
+        s, b = self._s, self._buf
+        s[_COUNT] -= n
         if not s[_COUNT]:
             s[_OLDEST] = s[_SHAPE]
             self._empty()
             return
-        n = unpack_from("<I", self._buf, t)[0] & 0xFFF
         while True:
-            t += n + 3 & -4
             if t == s[_LIMIT]:
                 t = 0
+            if t < s[_TAIL]:
                 s[_LIMIT] = s[_FREE] = self.size
-            n, number = unpack_from("<II", self._buf, t)
-            if n:
+                s[_TAIL] = 0
+            if b[t] | b[t + 1] & 15:
                 break
-            s[_OLDEST] = number
-            n = 8
+            s[_OLDEST] = b[t + 4]
+            t += 8
         s[_TAIL] = t
         if t > s[_HEAD]:
             s[_FREE] = t - 1
@@ -216,12 +224,13 @@ class Ring:
     def seal(self, buf, now_tick, now_uptime_us):
         """Write the oldest run of readings that fits `buf` as a parcel: Sealed, or None.
 
-        None: the ring is empty, or `buf` takes not even one reading (MAX_READING + 24 bytes always do). The
-        readings stay until release(); sealing again before that starts from the oldest again.
+        None: the ring is empty, or `buf` takes not even one reading (MAX_READING + 24 bytes always
+        do). The readings stay until release(); sealing again before that starts from the oldest
+        again.
         """
         s = self._s
-        s[_OVER] += s[_GONE]
-        s[_GONE] = s[_SEALED] = 0
+        self.overwritten += self._gone
+        self._gone = s[_SEALED] = 0
         last = s[_LAST]
         s[_LAST] = now_tick
         s[_EPOCH] += last + (now_tick - last + _HALF & _MASK) - _HALF >> 30
@@ -238,7 +247,6 @@ class Ring:
     def release(self):
         """The sealed parcel is durable: forget its readings."""
         s = self._s
-        while s[_SEALED]:
-            s[_SEALED] -= 1
-            self._drop()
-        s[_GONE] = 0
+        if s[_SEALED]:
+            self._forget(s[_NEXT], s[_SEALED])
+        self._gone = s[_SEALED] = 0

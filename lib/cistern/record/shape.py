@@ -1,10 +1,10 @@
 """Shapes: what all readings of a parcel have in common, so that a reading itself is values only.
 
-A shape is a tree: a leaf is the code of a type; a struct is [STRUCT, key, node, key, node, …], a list
-[LIST, node, …]. Streams whose readings differ from each other are for loose.py.
+A shape is a tree: a leaf is the code of a type; a struct is [STRUCT, key, node, key, node, …], a
+list [LIST, node, …]. Streams whose readings differ from each other are for loose.py.
 """
 
-import struct
+from struct import pack_into, unpack_from
 
 from cistern.record.value import check, is_short, put_int, put_str
 
@@ -21,6 +21,9 @@ _U16 = const(12)
 _ANY = const(13)
 _OPT = const(14)
 _CODES = {type(None): 1, bool: 2, int: 4, float: 6, str: 7, dict: 10, list: 11, tuple: 11}
+# Bytes of a value by its code, 0 where that varies, and struct's format by the bytes.
+_SIZES = b"\0\0\1\0\0\4\x08\0\0\0\0\0\2"
+_FORMATS = ("", "<B", "<H", "", "<f", "", "", "", "<d")
 # Names of codes in source.fields; a code is the index.
 _NAMES = ("", "null", "bool", "", "int", "f32", "f64", "string", "", "", "", "", "u16")
 
@@ -50,41 +53,24 @@ def node_of(x):
 def put_leaf(buf, pos, code, x):
     """Write a value of known type; the position after it."""
     check(pos)
-    if code == _F32:
-        struct.pack_into("<f", buf, pos, x)
-        return pos + 4
-    if code == _F64:
-        struct.pack_into("<d", buf, pos, x)
-        return pos + 8
+    n = _SIZES[code]
+    if n:
+        pack_into(_FORMATS[n], buf, pos, x)
+        return pos + n
     if code == _STR:
         return put_str(buf, pos, x)
-    if code == _INT:
-        return put_int(buf, pos, x)
-    if code == _U16:
-        buf[pos + 1] = x >> 8
-        buf[pos] = x & 255
-        return pos + 2
-    if code == _BOOL:
-        buf[pos] = x
-        return pos + 1
-    return pos
+    return put_int(buf, pos, x) if code == _INT else pos
 
 
 def read_leaf(source, code):
     """Read what put_leaf wrote."""
-    if code == _F32:
-        return source.unpack("<f", 4)
-    if code == _F64:
-        return source.unpack("<d", 8)
+    n = _SIZES[code]
+    if n:
+        x = unpack_from(_FORMATS[n], source.take(n))[0]
+        return x != 0 if code == _BOOL else x
     if code == _STR:
         return source.take(source.uint()).decode()
-    if code == _INT:
-        return source.int()
-    if code == _U16:
-        return source.unpack("<H", 2)
-    if code == _BOOL:
-        return source.take(1) == b"\1"
-    return None
+    return source.int() if code == _INT else None
 
 
 def put(buf, pos, node, x):
@@ -128,7 +114,13 @@ def _built(node, values):
         return next(values)
     if node[0] == _LIST:
         return [_built(n, values) for n in node[1:]]
-    return {node[i - 1]: _built(node[i], values) for i in range(2, len(node), 2)}
+    out = {}
+    for n in node[1:]:
+        if isinstance(n, str):
+            key = n
+        else:
+            out[key] = _built(n, values)
+    return out
 
 
 def shape_of(root, period_us=0):
@@ -136,7 +128,9 @@ def shape_of(root, period_us=0):
     codes = _codes(root, [])
     make = Shape
     if _ANY in codes or _OPT in codes:
-        from cistern.record.loose import LooseShape as make
+        from cistern.record.loose import LooseShape
+
+        make = LooseShape
     shape = make()
     shape.root = root
     shape.codes = bytes(codes)
@@ -147,8 +141,8 @@ def shape_of(root, period_us=0):
 class Shape:
     """fields: ((path, name), …), path a tuple of keys, name one of _NAMES.
 
-    root: of the tree. codes: of the leaves in order. period_us: nominal time between readings, which times are
-    relative to.
+    root: of the tree. codes: of the leaves in order. period_us: nominal time between readings,
+    which times are relative to.
     """
 
     period_us = 0

@@ -8,7 +8,9 @@ _PREFIX = "rdk:component:"  # of nearly all types; not stored, a type without it
 
 
 class Stream:
-    """What is captured: component type, component name, method, params (a dict), tags (a tuple of str)."""
+    """What is captured: component type, component name, method, params (a dict), tags (a tuple of
+    str).
+    """
 
     def __init__(self, component_type, component_name, method, params=None, tags=()):
         self.component_type = component_type

@@ -57,7 +57,9 @@ def is_short(x):
 
 
 class Source:
-    """Reads values from `buf`; pos: of the next. Raises IndexError or ValueError on bytes cut short."""
+    """Reads values from `buf`; pos: of the next. Raises IndexError or ValueError on bytes cut
+    short.
+    """
 
     def __init__(self, buf, pos=0):
         self.buf = buf
@@ -85,7 +87,3 @@ class Source:
         if self.pos > len(self.buf):
             raise IndexError
         return bytes(self.buf[self.pos - n : self.pos])
-
-    def unpack(self, code, n):
-        """A number of struct's format `code`, n bytes long."""
-        return struct.unpack(code, self.take(n))[0]

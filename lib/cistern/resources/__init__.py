@@ -3,11 +3,11 @@
 `models`, `methods`, `method_params` and `check` are the catalog that a configuration is checked
 against; `build` makes a component. A model's module is imported when a configuration names it, so
 that a board carries only the code it uses. Types are short ("sensor") or full
-("rdk:component:sensor"). docs/MODELS.md describes every model, and own.py the user's.
+("rdk:component:sensor"). docs/MODELS.md describes every model; own.py adds the user's.
 """
 
 # A type's methods | its models, each with the module that has it where that has another name.
-_TYPES = {
+types = {
     "sensor": "Readings|analog bme280 dht11=dht dht22=dht ds18b20 esp32-internal=internal fake "
     "hcsr04 health tmp36=analog ultrasonic=hcsr04 wifi-rssi=wifi",
     "movement_sensor": "Readings Position LinearVelocity LinearAcceleration AngularVelocity "
@@ -18,9 +18,7 @@ _TYPES = {
     "motor": "Position IsPowered|fake=fakes gpio=motor",
     "servo": "Position|fake=fakes gpio=servo",
 }
-_PARAMS = {"Analogs": ("reader_name",), "Gpios": ("pin_name",)}
-
-own_models = {}  # type → {triplet: own.Model}; own.py fills it
+own_models = {}  # triplet → own.Model; own.py fills it, and adds to types
 
 
 class ResourceError(Exception):
@@ -29,54 +27,40 @@ class ResourceError(Exception):
     """
 
 
-def _part(kind, i):
-    return _TYPES.get(kind.rsplit(":", 1)[-1], "|").split("|")[i].split()
-
-
-def _own(kind):
-    return own_models.get(kind.rsplit(":", 1)[-1], {})
+def _entries(kind, i):
+    return types.get(kind.rsplit(":", 1)[-1], "|").split("|")[i].split()
 
 
 def models(kind):
     """Names of the models of a component type; empty for an unknown type."""
-    return [entry.split("=")[0] for entry in _part(kind, 1)] + sorted(_own(kind))
+    return [entry.split("=")[0] for entry in _entries(kind, 1)]
 
 
 def methods(kind):
     """Methods of a component type that can be captured; empty for an unknown type."""
-    return _part(kind, 0)
+    return _entries(kind, 0)
 
 
 def method_params(kind, method):
     """Names that `additional_params` must have for the method."""
-    return _PARAMS.get(method, ())
-
-
-def load_models(port):
-    """Register the users' own models, from the files that the port has found."""
-    paths = port.model_files()
-    if paths:
-        from cistern.resources.own import load
-
-        load(paths, port.log)
+    if method == "Analogs":
+        return ("reader_name",)
+    return ("pin_name",) if method == "Gpios" else ()
 
 
 def _module(kind, model):
-    if model in _own(kind):
-        return _own(kind)[model]
-    for entry in _part(kind, 1):
-        name, _, file = entry.partition("=")
-        if name == model:
-            break
-    name = "cistern.resources." + (file or name)
-    __import__(name)
-    module = __import__("cistern.resources", None, None, ("x",))
-    return getattr(module, name.rsplit(".", 1)[1])
+    if model in own_models:
+        return own_models[model]
+    for entry in _entries(kind, 1):
+        names = entry.split("=")
+        if names[0] == model:
+            return __import__("cistern.resources." + names[-1], None, None, ("x",))
+    return None
 
 
 def check(kind, model, attributes):
     """Problems of a component's attributes: a list of (path below the attributes, message)."""
-    return _module(kind, model).check(kind.rsplit(":", 1)[-1], model, attributes)
+    return _module(kind, model).check(kind, model, attributes)
 
 
 def build(component, port, others):
@@ -121,7 +105,7 @@ class Source:
 
 def fields(code, *paths):
     """Source.fields of one code: fields("f32", "coordinate.latitude", "altitude_m")."""
-    return tuple([(tuple(path.split(".")), code) for path in paths])
+    return [(tuple(path.split(".")), code) for path in paths]
 
 
 class Sensor:

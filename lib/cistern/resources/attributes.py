@@ -6,51 +6,31 @@ or a name that pins.py knows ("in", "out", "adc" for GPIO numbers, "i2c" for an 
 high bound a number (None: unbounded) or the length of a string or list.
 """
 
-_WORDS = {
-    int: "a whole number",
-    float: "a number",
-    str: "a string",
-    bool: "true or false",
-    list: "a list",
-    dict: "an object",
-    "i2c": "an I2C address",
-}
-
 
 def check(table, attributes, path=""):
     """Problems as a list of (path, message)."""
-    found = []
-    for name in attributes:
-        if name not in table:
-            found.append(
-                (path + name, "unknown attribute; known: " + (", ".join(sorted(table)) or "none"))
-            )
-    for name, (kind, required, low, high) in table.items():
-        if name not in attributes:
-            if required:
-                found.append((path + name, "missing: give " + _WORDS.get(kind, "a GPIO number")))
-            continue
-        text = _refused(kind, attributes[name], low, high)
-        if text:
-            found.append((path + name, text))
-    return found
+    wrong = [name for name in attributes if name not in table]
+    for name, row in table.items():
+        if (not _right(attributes[name], *row)) if name in attributes else row[1]:
+            wrong.append(name)
+    if wrong:
+        from cistern.resources.words import problems
+
+        return problems(wrong, table, attributes, path)
+    return wrong
 
 
-def _refused(kind, value, low, high):
+def _right(value, kind, required, low, high):
     if isinstance(kind, str):
         from cistern.resources.pins import problem
 
-        return problem(value, kind)
-    right = isinstance(value, (int, float) if kind is float else kind)
+        return not problem(value, kind)
     if isinstance(value, bool) and kind is not bool:
-        right = False
+        return False
     # JSON has one kind of number: 15.0 is as whole as 15.
-    if kind is int and isinstance(value, float) and value == int(value):
-        right = True
-    if not right:
-        return "%r is not %s" % (value, _WORDS[kind])
+    if isinstance(value, float) and kind is int and value % 1 == 0:
+        kind = float
+    if not isinstance(value, (int, float) if kind is float else kind):
+        return False
     size = len(value) if kind in (str, list) else value
-    if (low is not None and size < low) or (high is not None and size > high):
-        what = "has length %d" % size if kind in (str, list) else "is %r" % value
-        return "%s; it must be %s to %s" % (what, low, "any" if high is None else high)
-    return None
+    return (low is None or size >= low) and (high is None or size <= high)

@@ -1,102 +1,129 @@
-"""The board `esp32`: analog readers and digital pins."""
+"""The board `esp32`: analog readers, digital pins and I2C buses."""
 
-from cistern.resources import ResourceError, Source
+from cistern.resources import ResourceError, Source, fields
 from cistern.resources.attributes import check as check_table
-
-MAX_PIN = 39  # ESP32 datasheet, table "Pin description": GPIO0 to GPIO39
-ADC1_PINS = (32, 33, 34, 35, 36, 37, 38, 39)  # ADC2 cannot be read while Wi-Fi is on
-MAX_ANALOGS = 18
+from cistern.resources.pins import ADC2, claim, number, problem
 
 _TABLE = {
-    "pins": (list, False, 0, MAX_PIN + 1),
-    "analogs": (list, False, 0, MAX_ANALOGS),
+    "pins": (list, False, 0, 40),
+    "analogs": (list, False, 0, 18),  # as many pins have an ADC
+    "i2cs": (list, False, 0, 2),  # controllers on the chip
+    "digital_interrupts": (list, False, 0, 40),  # Viam's; they need no preparation here
 }
-_ANALOG = {"name": (str, True, 1, 64), "pin": (str, True, 1, 2)}
+_ANALOG = {"name": (str, True, 1, 64), "pin": ("adc", True, None, None)}
+DEFAULT_I2C_HZ = 400000  # I2C's fast mode, which every chip that there is a model for can do
+_I2C = {
+    "name": (str, True, 1, 60),
+    "data_pin": ("out", True, None, None),
+    "clock_pin": ("out", True, None, None),
+    "baudrate_hz": (int, False, 10000, 1000000),
+    # Viam's: a name of the controller, which the port chooses itself, and a timeout.
+    "bus": (str, False, None, None),
+    "timeout_ns": (int, False, None, None),
+}
 
 
-def check(model, attributes):
+def check(kind, model, attributes):
     """Problems of the attributes."""
     found = check_table(_TABLE, attributes)
     if found:
         return found
     for i, pin in enumerate(attributes.get("pins", ())):
-        if _number(pin) is None:
-            found.append(("pins[%d]" % i, "%r is not a GPIO number, 0 to %d" % (pin, MAX_PIN)))
-    seen = {}
-    for i, reader in enumerate(attributes.get("analogs", ())):
-        found += _check_analog("analogs[%d]" % i, reader, seen)
+        text = problem(pin, "in")
+        if text:
+            found.append(("pins[%d]" % i, text))
+    for name, table in (("analogs", _ANALOG), ("i2cs", _I2C)):
+        seen = []
+        for i, entry in enumerate(attributes.get(name, ())):
+            path = "%s[%d]" % (name, i)
+            if not isinstance(entry, dict):
+                found.append((path, "%r is not an object" % (entry,)))
+                continue
+            found += check_table(table, entry, path + ".")
+            if entry.get("name") in seen:
+                text = "%r is the name of another entry" % entry["name"]
+                found.append((path + ".name", text))
+            seen.append(entry.get("name"))
     return found
-
-
-def _check_analog(path, reader, seen):
-    if not isinstance(reader, dict):
-        return [(path, 'give {"name": …, "pin": …}')]
-    pin = reader.get("pin")
-    # Viam writes pins as strings; people write numbers.
-    named = dict(reader, pin=str(pin)) if _number(pin) is not None else reader
-    found = check_table(_ANALOG, named, path + ".")
-    if found:
-        return found
-    if _number(pin) not in ADC1_PINS:
-        found.append(
-            (
-                path + ".pin",
-                "GPIO %s has no ADC1, and ADC2 does not work beside Wi-Fi: use 32 to 39" % pin,
-            )
-        )
-    if reader["name"] in seen:
-        found.append((path + ".name", "%r is the name of another reader" % reader["name"]))
-    seen[reader["name"]] = path
-    return found
-
-
-def _number(pin):
-    if isinstance(pin, bool):
-        return None
-    try:
-        number = int(pin)
-    except (TypeError, ValueError):
-        return None
-    return number if 0 <= number <= MAX_PIN and (isinstance(pin, str) or number == pin) else None
 
 
 def build(component, port, others):
     """Make the board."""
-    return Board(component, port)
+    return Board(component, port, others)
 
 
 class Board:
-    """analogs: analog reader name → object with read_u16()."""
+    """analogs: analog reader name → object with read_u16(); i2cs: bus name → i2c.Bus."""
 
-    def __init__(self, component, port):
-        self._name = component.name
+    def __init__(self, component, port, others):
+        self.name = component.name
         self._port = port
+        self._others = others
+        self._analog_pins = {}
         self.analogs = {}
-        for reader in component.attributes.get("analogs", ()):
-            self.analogs[reader["name"]] = port.adc(int(reader["pin"]))
+        self.i2cs = {}
+        uses = {}
+        for i, reader in enumerate(component.attributes.get("analogs", ())):
+            pin = number(reader["pin"])
+            at = "analogs[%d].pin" % i
+            if pin in ADC2 and port.wifi:
+                # The others of the board are right: they stay.
+                path = "%s.attributes.%s" % (component.path, at)
+                port.log(
+                    "error",
+                    "%s: GPIO %d is on ADC2, which Wi-Fi needs for itself: use 32 to 39; analog "
+                    "reader %s is left out" % (path, pin, reader["name"]),
+                )
+                continue
+            uses["GPIO %d" % pin] = at
+            self._analog_pins[reader["name"]] = pin
+            self.analogs[reader["name"]] = port.adc(pin)
+        for i, bus in enumerate(component.attributes.get("i2cs", ())):
+            self._add_bus(bus, "i2cs[%d]" % i, uses)
+        self.uses = claim(component, port, others, uses)
+
+    def _add_bus(self, bus, path, uses):
+        from cistern.resources.i2c import Bus
+
+        sda, scl = number(bus["data_pin"]), number(bus["clock_pin"])
+        for pin, name in ((sda, "data_pin"), (scl, "clock_pin")):
+            key = "GPIO %d" % pin
+            if key in uses:
+                raise ResourceError(
+                    "%s is given as %s and as %s.%s: each needs a pin of its own"
+                    % (key, uses[key], path, name)
+                )
+            uses[key] = "%s.%s" % (path, name)
+        freq = int(bus.get("baudrate_hz", DEFAULT_I2C_HZ))
+        self.i2cs[bus["name"]] = Bus(bus["name"], self._port, scl, sda, freq)
 
     def source(self, method, params):
         """Analogs of a reader, or Gpios of a pin."""
         if method == "Analogs":
-            reader = params["reader_name"]
-            if reader not in self.analogs:
-                raise ResourceError(
-                    "board %s has no analog reader %r; it has: %s"
-                    % (self._name, reader, ", ".join(sorted(self.analogs)) or "none")
-                )
-            return AnalogSource(self.analogs[reader])
-        pin = _number(params["pin_name"])
-        if pin is None:
+            return self._analog(params["reader_name"])
+        pin = number(params["pin_name"])
+        text = problem(params["pin_name"], "in")
+        if text:
+            raise ResourceError("board %s, pin_name: %s" % (self.name, text))
+        # A pin that a component has keeps its mode: its level can be read beside that.
+        used = False
+        for name in self._others:
+            used = used or "GPIO %d" % pin in getattr(self._others[name], "uses", {})
+        return GpioSource(self._port.pin(pin, None) if used else self._port.pin(pin))
+
+    def _analog(self, reader):
+        if reader not in self.analogs:
             raise ResourceError(
-                "pin_name %r is not a GPIO number, 0 to %d" % (params["pin_name"], MAX_PIN)
+                "board %s has no analog reader %r; it has: %s"
+                % (self.name, reader, ", ".join(sorted(self.analogs)) or "none")
             )
-        return GpioSource(self._port.pin(pin))
+        return AnalogSource(self.analogs[reader])
 
 
 class AnalogSource(Source):
-    """{"value": 0..65535}."""
+    """{"value": 0..65535}, whatever the ADC's own resolution."""
 
-    fields = ((("value",), "u16"),)
+    fields = fields("u16", "value")
 
     def __init__(self, adc):
         self._read = adc.read_u16
@@ -109,7 +136,7 @@ class AnalogSource(Source):
 class GpioSource(Source):
     """{"high": bool}."""
 
-    fields = ((("high",), "bool"),)
+    fields = fields("bool", "high")
 
     def __init__(self, pin):
         self._value = pin.value

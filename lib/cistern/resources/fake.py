@@ -9,7 +9,7 @@ _counts = {}
 _boot = None
 
 
-def check(model, attributes):
+def check(kind, model, attributes):
     """Problems of the attributes."""
     return check_table(_TABLE, attributes)
 

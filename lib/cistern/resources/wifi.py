@@ -1,25 +1,35 @@
 """The sensor `wifi-rssi`: the strength of the Wi-Fi signal."""
 
-from cistern.resources import Sensor
+from cistern.resources import ResourceError, Source, fields
 from cistern.resources.attributes import check as check_table
 
 
-def check(model, attributes):
+def check(kind, model, attributes):
     """Problems of the attributes: it takes none."""
     return check_table({}, attributes)
 
 
 def build(component, port, others):
     """Make the sensor."""
-    return WifiRssi(port)
+    return WifiRssi(component.name, port)
 
 
-class WifiRssi(Sensor):
+class WifiRssi:
     """Readings {"rssi": dBm}."""
 
-    def __init__(self, port):
+    def __init__(self, name, port):
+        self._name = name
         self._rssi = port.wifi_rssi
 
-    def readings(self):
-        """As the access point's last beacon was received."""
-        return {"rssi": self._rssi()}
+    def source(self, method, params):
+        """Readings."""
+        return Source(self._read, fields("int", "readings.rssi"))
+
+    def _read(self, values):
+        try:
+            values[0] = self._rssi()
+        except OSError as e:
+            raise ResourceError(
+                "%s: no signal strength (%s): the board is not connected to an access point"
+                % (self._name, e)
+            ) from None

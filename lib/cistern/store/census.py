@@ -11,11 +11,11 @@ _DEFINITION = const(0xF0)
 class Stats:
     """What a log holds and has done.
 
-    capacity, used: bytes of all sectors, and of those that hold something needed. unsent: bytes of unsent
-    payloads; unsent_readings: {definition: readings}; set_aside: readings; complete: whether these three count
-    all sectors yet. lost: {(CRC32 of the definition, reason): readings}, since the log was initialised.
-    Since mounting: erases, forced_erases (that an append had to wait for), failures (programs and erases that
-    did not work), programmed (bytes).
+    capacity, used: bytes of all sectors, and of those that hold something needed. unsent: bytes of
+    unsent payloads; unsent_readings: {definition: readings}; set_aside: readings; complete:
+    whether these three count all sectors yet. lost: {(CRC32 of the definition, reason): readings},
+    since the log was initialised. Since mounting: erases, forced_erases (that an append had to
+    wait for), failures (programs and erases that did not work), programmed (bytes).
     """
 
 
@@ -40,6 +40,11 @@ class Census:
             self._readings[definition] = self._readings.get(definition, 0) + readings
             self._bytes += size
 
+    def put_aside(self, block, readings):
+        """Readings are set aside."""
+        if self._counted[block]:
+            self._aside += readings
+
     def forget(self, block):
         """A sector is given up."""
         if self._counted[block]:
@@ -53,9 +58,11 @@ class Census:
             if walk.kind < _DEFINITION and walk.pending():
                 if walk.unsent():
                     size = walk.size - 2
-                    self.note(block, walk.definitions[walk.kind], sign * walk.readings, sign * size)
+                    self.note(
+                        block, walk.definitions[walk.kind], sign * walk.readings, sign * size
+                    )
                 else:
-                    self._aside += sign * walk.readings
+                    self.put_aside(block, sign * walk.readings)
 
     def stats(self, sectors):
         """The Stats, after counting so many more sectors."""

@@ -1,4 +1,6 @@
-"""Making room in a log that is full of what the cloud does not have: thinning it, or giving up its oldest sector."""
+"""Making room in a log that is full of what the cloud does not have: thinning it, or giving up its
+oldest sector.
+"""
 
 from cistern.store.state import REASONS, loss_key
 
@@ -23,7 +25,9 @@ def give_up_oldest(log, record):
 
 
 def thin(log):
-    """Delete every nth sector, oldest first, once 90 % of them hold something needed; whether it did."""
+    """Delete every nth sector, oldest first, once 90 % of them hold something needed; whether it
+    did.
+    """
     needed = sorted([s for s in log.sequence if s > 0])
     if len(needed) * 100 < _THIN_AT * log.count:
         return False

@@ -9,7 +9,7 @@ from cistern.store.state import REASONS, loss_key
 
 const = int  # MicroPython's compiler knows const() by its name
 
-_SECTOR_HEAD = const(28)
+_SECTOR_HEAD = const(32)
 _DONE_AT = const(24)
 _HEAD = const(8)
 _COUNT_SIZE = const(2)
@@ -28,19 +28,22 @@ _ERASED = const(-1)
 _BAD = const(-2)  # failed in this boot
 
 _AHEAD = const(2)  # erased sectors to keep ready
-# 45 ms are typical for 4 KB (W25Q64JV datasheet); an erase is begun only where the budget has that left.
+# 45 ms are typical for 4 KB (W25Q64JV datasheet); an erase is begun only where the budget has that
+# left.
 _ERASE_US = const(45000)
 _TRIES = const(4)
 _BOOT_SIZE = const(12)
 _MAX_DEFINITIONS = const(239)
-# Below this room a sector is left rather than filled: a parcel's overhead of 16 bytes would be a third.
+# Below this room a sector is left rather than filled: a parcel's overhead of 16 bytes would be a
+# third.
 _MIN_ROOM = const(48)
 
 
 class Ref:
     """A parcel in the log. sector and index are its name for ever, whatever becomes of the parcel.
 
-    definition: bytes; boot: the one it was written in; readings: how many; size: bytes of its payload.
+    definition: bytes; boot: the one it was written in; readings: how many; size: bytes of its
+    payload.
     """
 
     def __init__(self, walk):
@@ -54,7 +57,9 @@ class Ref:
 
 
 class Cursor:
-    """Goes once over the unsent parcels of a log that may grow, lose sectors and be marked meanwhile."""
+    """Goes once over the unsent parcels of a log that may grow, lose sectors and be marked
+    meanwhile.
+    """
 
     def __init__(self, log):
         self._log = log
@@ -64,7 +69,8 @@ class Cursor:
     def next(self, definition=None):
         """The Ref of the next unsent parcel, or None; with `definition`, the next one that has it.
 
-        After None, calling again finds what was appended since. What it passes over, another cursor finds.
+        After None, calling again finds what was appended since. What it passes over, another
+        cursor finds.
         """
         log, walk = self._log, self._walk
         while True:
@@ -89,8 +95,9 @@ class Cursor:
 class Log:
     """A log over a block device with MicroPython's extended protocol. Open one with Log.mount().
 
-    log_id: 8 bytes, drawn when the log was initialised. boot: greater than that of everything in the log.
-    delete_every_nth: when the log is nearly full, every nth sector is thinned out of it; 0 for never.
+    log_id: 8 bytes, drawn when the log was initialised. boot: greater than that of everything in
+    the log. delete_every_nth: when the log is nearly full, every nth sector is thinned out of it;
+    0 for never.
     """
 
     delete_every_nth = 0
@@ -128,7 +135,9 @@ class Log:
         return self.at if block == self.block else self.sector_size
 
     def after(self, sequence):
-        """The block of the oldest needed sector that is newer than `sequence`; -1 if there is none."""
+        """The block of the oldest needed sector that is newer than `sequence`; -1 if there is
+        none.
+        """
         best = block = -1
         for b in range(self.count):
             s = self.sequence[b]
@@ -153,16 +162,18 @@ class Log:
         self._give_up()
 
     def room(self, definition):
-        """Bytes of payload that the sector being written takes, or the next one if that is nearly full.
+        """Bytes of payload that the sector being written takes, or the next one if that is nearly
+        full.
 
         A parcel sealed into so many bytes leaves no space unused.
         """
         room = self.sector_size - self.at - self._cost(definition)
         if not self.booted:
-            room -= _PAGE + _BOOT_SIZE
+            room -= _HEAD + _COUNT_SIZE + _PAGE + _BOOT_SIZE
         if room < _MIN_ROOM:
-            room = self.sector_size - _SECTOR_HEAD - len(self.state.pack(0)) - len(definition) - 17
-        return room - _HEAD - _COUNT_SIZE
+            room = self.sector_size - _SECTOR_HEAD - _HEAD - len(self.state.pack(0))
+            room -= self._padded(_HEAD + 1 + len(definition)) + self.walk.mask
+        return room - self.walk.mask - _HEAD - _COUNT_SIZE
 
     def append_anchor(self, uptime_us, utc_us, uncertainty_us):
         """At `uptime_us` of this boot it was `utc_us`, give or take `uncertainty_us`."""
@@ -170,11 +181,15 @@ class Log:
         self.append_record(_ANCHOR, pack("<IQQI", self.boot, *self.state.anchors[self.boot]))
 
     def anchors(self):
-        """{boot: (uptime_us, utc_us, uncertainty_us)}, the best one of each boot that still matters."""
+        """{boot: (uptime_us, utc_us, uncertainty_us)}, the best one of each boot that still
+        matters.
+        """
         return self.state.anchors
 
     def append_drop(self, definition, reason, count, first_uptime_us, last_uptime_us):
-        """Count readings that are lost; reason: one of REASONS; the times: of the first and the last one."""
+        """Count readings that are lost; reason: one of REASONS; the times: of the first and the
+        last one.
+        """
         key = loss_key(definition, REASONS.index(reason) if reason in REASONS else 0)
         times = max(first_uptime_us, 0), max(last_uptime_us, 0)
         self.append_record(_DROP, pack("<IBIQQ", key[0], key[1], count, *times), definition)
@@ -193,19 +208,29 @@ class Log:
     def _cost(self, definition):
         if definition is None or definition in self.definitions:
             return 0
-        return _HEAD + 1 + len(definition)
+        return self._padded(_HEAD + 1 + len(definition))
+
+    def _padded(self, size):
+        return size + self.walk.mask & ~self.walk.mask
 
     def _prepare(self, definition, size):
-        """Have room for a record of `size` bytes where the definition is known; its number, or -1 to try again."""
+        """Have room for a record of `size` bytes where the definition is known; its number, or -1
+        to try again.
+        """
         if not self.booted and not self._begin():
             return -1
-        size += _HEAD
+        size = self._padded(size + _HEAD)
         known = self.definitions
-        if self.at + self._cost(definition) + size > self.sector_size or len(known) > _MAX_DEFINITIONS:
+        if (
+            self.at + self._cost(definition) + size > self.sector_size
+            or len(known) > _MAX_DEFINITIONS
+        ):
             self._open()
             known = self.definitions
             if self.at + self._cost(definition) + size > self.sector_size:
-                raise StoreError("a parcel of %d bytes does not fit a sector: seal fewer readings" % size)
+                raise StoreError(
+                    "a parcel of %d bytes does not fit a sector: seal fewer readings" % size
+                )
         if definition is None:
             return 0
         if definition not in known:
@@ -217,7 +242,8 @@ class Log:
 
     def _begin(self):
         """Say in the sector that what follows is of this boot; False if that failed."""
-        self.at = (self.at // _PAGE + 1) * _PAGE
+        # Power may have been cut in the page of the next record's head, and left no other trace.
+        self.at = ((self.at + _HEAD + _COUNT_SIZE) // _PAGE + 1) * _PAGE
         if self.at + _BOOT_SIZE > self.sector_size:
             self._open()
             return True
@@ -229,12 +255,14 @@ class Log:
         return self.booted
 
     def _write(self, kind, head, body):
-        """Program a record and read it back; where that fails the sector is left, and the result False."""
+        """Program a record and read it back; where that fails the sector is left, and the result
+        False.
+        """
         block, at, walk = self.block, self.at, self.walk
         walk.block = block
         walk.seed = self.seed
         seal_record(head, kind, body, self.seed)
-        self.at = at + len(head) + len(body)
+        self.at = at + self._padded(len(head) + len(body))
         if (
             self.program(block, head, at)
             and self.program(block, body, at + len(head))
@@ -257,13 +285,17 @@ class Log:
     def _open(self):
         """Begin the next sector."""
         old = self.block
+        failures = self.failures
         while True:
             b = self.ahead(_ERASED)
             if b < 0:
                 self.forced_erases += 1
-                # Only if power was cut again and again while the oldest sector was given up, it must go now.
-                self._spare(False)
                 b = self.ahead(_FREE)
+                if b < 0 and self.failures == failures:
+                    # Power was cut again and again while the oldest sector was given up: it goes
+                    # now.
+                    self._spare(False)
+                    b = self.ahead(_FREE)
                 if b < 0:
                     self._give_up()
                 if not self._erase(b):
@@ -298,7 +330,9 @@ class Log:
         self._spare()
 
     def ahead(self, what):
-        """The next block after the one being written whose `sequence` is `what`; -1 if there is none."""
+        """The next block after the one being written whose `sequence` is `what`; -1 if there is
+        none.
+        """
         for i in range(1, self.count + 1):
             b = (self.block + i) % self.count
             if self.sequence[b] == what:
@@ -306,7 +340,7 @@ class Log:
         return -1
 
     def _spare(self, record=True):
-        """See that another sector can be begun after this one, by giving up the oldest if need be."""
+        """See that another sector can be begun after this one: give up the oldest if need be."""
         if self.ahead(_ERASED) < 0 and self.ahead(_FREE) < 0:
             from cistern.store.full import give_up_oldest
 
@@ -347,7 +381,9 @@ class Log:
         return self._mark(ref, _SENT)
 
     def set_aside(self, ref):
-        """The cloud refuses the parcel for good: keep it while there is room, but never offer it again."""
+        """The cloud refuses the parcel for good: keep it while there is room, but never offer it
+        again.
+        """
         return self._mark(ref, _ASIDE)
 
     def _mark(self, ref, state):
@@ -360,6 +396,8 @@ class Log:
         self.program(b, bytes((state,)), ref.index)
         if now & 0x0F and now & 0xF0:
             self._note(b, ref.definition, -ref.readings, -ref.size)
+            if state == _ASIDE and self.census:
+                self.census.put_aside(b, ref.readings)
         if state == _SENT:
             self.left[b] = max(self.left[b] - 1, 0)
             if b != self.block:
@@ -408,7 +446,9 @@ class Log:
         return False
 
     def stats(self, sectors=0xFFFF):
-        """Figures of the log; to spread the work, those left by earlier boots are counted `sectors` at a time."""
+        """Figures of the log; to spread the work, those left by earlier boots are counted
+        `sectors` at a time.
+        """
         if not self.census:
             from cistern.store.census import Census
 

@@ -1,4 +1,6 @@
-"""Opening a log: finding its sectors and where the newest ends. Needed once a boot, then forgotten."""
+"""Opening a log: finding its sectors and where the newest ends. Needed once a boot, then
+forgotten.
+"""
 
 import sys
 from struct import unpack_from
@@ -9,7 +11,7 @@ from cistern.store.state import State
 
 const = int  # MicroPython's compiler knows const() by its name
 
-_SECTOR_HEAD = const(28)
+_SECTOR_HEAD = const(32)
 _DONE_AT = const(24)
 _HEAD = const(8)
 _PAGE = const(256)
@@ -27,6 +29,11 @@ def mount(log, urandom):
         raise StoreError(
             "the log needs %d sectors at least; its partition has %d" % (_MIN_SECTORS, log.count)
         )
+    info = getattr(log.device, "info", None)  # of esp32.Partition: (…, label, encrypted)
+    if info and info()[5]:
+        raise StoreError(
+            "the log cannot live on an encrypted partition: make one without encryption for it"
+        )
     log.log_id = None
     log.boot = log.next = 0
     _scan(log)
@@ -40,9 +47,10 @@ def mount(log, urandom):
     log.boot += 1
     if new:
         log._open()
-    # The memory is worth more than what a second mount would save.
-    for name in ("cistern.store.mount",):
-        sys.modules.pop(name, None)
+    if sys.implementation.name == "micropython":
+        # This module has done its work; its memory is needed.
+        del sys.modules["cistern.store.mount"]
+        del sys.modules["cistern.store"].mount
     return log
 
 
@@ -55,11 +63,14 @@ def _scan(log):
     for b in range(log.count):
         if walk.enter(b):
             if log.log_id and log.log_id != walk.log_id:
-                raise StoreError("the partition has sectors of two logs: erase it to start a new one")
+                raise StoreError(
+                    "the partition has sectors of two logs: erase it to start a new one"
+                )
             log.log_id = walk.log_id
             log.next = max(log.next, walk.sequence)
             log.boot = max(log.boot, walk.boot)
-            # A sector without a record may have a header that a power cut left weak; it is not used.
+            # A sector without a record may have a header that a power cut left weak; it is not
+            # used.
             if head[_DONE_AT] and head[_SECTOR_HEAD:] != blank[_SECTOR_HEAD:]:
                 log.sequence[b] = walk.sequence
         elif head == marked:

@@ -1,4 +1,6 @@
-"""A log's block device in RAM, for boards without a partition for it: it survives resets of nothing."""
+"""A log's block device in RAM, for boards without a partition for it: it survives resets of
+nothing.
+"""
 
 
 class RamDevice:

@@ -10,10 +10,11 @@ const = int  # MicroPython's compiler knows const() by its name
 
 MAGIC = b"CSt\x01"  # the last byte is the version of the format
 _SUMMED = const(20)  # bytes of a sector's header before its CRC
-_SECTOR_HEAD = const(28)
+_SECTOR_HEAD = const(32)
 _HEAD = const(8)  # of a record
 _LEAST = const(10)  # the shortest record
-# A program that a power cut stops may leave weak bits anywhere in its page: the next boot starts on another.
+# A program that a power cut stops may leave weak bits anywhere in its page: the next boot starts
+# on another.
 _PAGE = const(256)
 _DEFINITION = const(0xF0)
 _BOOT = const(0xF1)
@@ -41,14 +42,16 @@ def seal_record(head, kind, body, seed):
 class Walk:
     """enter() a sector, then step() from one intact record to the next.
 
-    After enter(): block, log_id, sequence, boot, seed (of the CRCs), definitions {number: bytes}, next.
-    After step(): at and next (offsets of the record and of the one after it), state, kind, size (of the body),
-    readings (of a parcel).
+    After enter(): block, log_id, sequence, boot, seed (of the CRCs), definitions {number: bytes},
+    next. After step(): at and next (offsets of the record and of the one after it), state, kind,
+    size (of the body), readings (of a parcel).
     """
 
     def __init__(self, device):
         self.device = device
         self.sector_size = device.ioctl(5, 0)
+        # Records begin where this mask is 0; a device that programs larger units only says so.
+        self.mask = getattr(device, "align", 1) - 1
         self.sequence = 0
         self.head = bytearray(_SECTOR_HEAD + _HEAD)
         self._scratch = memoryview(bytearray(_PAGE))
@@ -71,7 +74,7 @@ class Walk:
             whole = self._parse(at)
             after = at + _HEAD + self.size
             if whole and after <= end:
-                self.next = after
+                self.next = after = after + self.mask & ~self.mask
                 if self._intact():
                     return True
                 # The length may be torn too, and the next boot have begun inside.
@@ -89,7 +92,9 @@ class Walk:
         self.state, self.kind, size = unpack_from("<BBH", head)
         self.size = size & 0xFFF
         self.readings = head[8] | head[9] << 8
-        return self.kind < 255 and _kind_and_size(self.kind, self.size) >> 8 == size and self.size > 1
+        return (
+            self.kind < 255 and _kind_and_size(self.kind, self.size) >> 8 == size and self.size > 1
+        )
 
     def _intact(self):
         kind = self.kind
@@ -137,7 +142,7 @@ class Walk:
         return bytes(body)
 
     def load(self, at, payload):
-        """Read the payload of the parcel at `at` of the sector entered; False if it is not whole."""
+        """Read the payload of the parcel at `at` of this sector; False if it is not whole."""
         return self._parse(at) and self.size == len(payload) + 2 and self.sum(payload)
 
     def whole(self, at, size):

@@ -1,7 +1,7 @@
 """What the log itself remembers: when it was what time, and what was lost.
 
-It is written at the start of every sector, so it survives whatever sectors are reclaimed, and the newest sector
-tells it all.
+It is written at the start of every sector, so it survives whatever sectors are reclaimed, and the
+newest sector tells it all.
 """
 
 from binascii import crc32
@@ -11,14 +11,17 @@ from struct import pack, unpack_from
 REASONS = ("other", "log_full", "thinned", "ring_full", "source_error", "late")
 _ANCHOR = "<IQQI"  # boot, uptime, UTC, uncertainty
 _LOSS = "<IBI"  # CRC32 of the definition, reason, readings
-# Bytes of a sector for each anchor of 24 and for each loss of 9: both take an eighth of a sector at most. Beyond
-# that the oldest anchors are forgotten, and losses of further streams are counted together.
+# Bytes of a sector for each anchor of 24 and for each loss of 9: both take an eighth of a sector
+# at most. Beyond that the oldest anchors are forgotten, and losses of further streams are counted
+# together.
 _PER_ANCHOR = 200
 _PER_LOSS = 72
 
 
 class State:
-    """anchors: {boot: (uptime_us, utc_us, uncertainty_us)}. losses: {(CRC32 of the definition, code): readings}."""
+    """anchors: {boot: (uptime_us, utc_us, uncertainty_us)}. losses: {(CRC32 of the definition,
+    code): readings}.
+    """
 
     def __init__(self, sector_size):
         self._size = sector_size
@@ -40,7 +43,9 @@ class State:
         self.losses[key] = min(self.losses.get(key, 0) + count, 0xFFFFFFFF)
 
     def pack(self, victim):
-        """The body of a STATE record; victim: the sequence of the sector whose loss it counts, or 0."""
+        """The body of a STATE record; victim: the sequence of the sector whose loss it counts, or
+        0.
+        """
         body = pack("<IB", victim, len(self.anchors))
         for boot in self.anchors:
             body += pack(_ANCHOR, boot, *self.anchors[boot])

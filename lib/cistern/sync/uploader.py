@@ -2,7 +2,8 @@
 
 from binascii import hexlify
 
-from cistern.cloud.datasync import UPLOAD, sensor_data, upload_metadata
+from cistern.cloud.datasync import UPLOAD, upload_metadata
+from cistern.cloud.expand import PIECE, Expander
 from cistern.errors import GrpcError, LinkError
 from cistern.record import Reader, read_definition
 from cistern.sync.backoff import Backoff
@@ -33,6 +34,9 @@ class Uploader:
         self._cloud = cloud
         self._on_synced = on_synced
         self._buffer = bytearray(parcel_size)
+        # For good, since a KB in one piece may be hard to find later.
+        self._piece = bytearray(PIECE)
+        self._expander = None
         self._backoff = Backoff(lambda: port.urandom(1)[0])
         self._reported = None
 
@@ -75,6 +79,8 @@ class Uploader:
     async def _gather(self):
         """([Ref], bytes of sensor data, whether times are bounded) of the next upload."""
         refs, total, bounded = [], 0, False
+        # For the whole upload: a clock that is set meanwhile must not change what was counted.
+        self._starts = {}
         cursor = self._log.unsent()
         ref = cursor.next()
         while ref and len(refs) < MAX_PARCELS:
@@ -82,12 +88,17 @@ class Uploader:
             if refs and start[1] != bounded:
                 break
             bounded = start[1]
-            size = sum([len(x) for x in self._expand(ref)])
+            self._starts.setdefault(ref.boot, start[0])
+            try:
+                size = await self._size(ref)
+            except (IndexError, ValueError) as e:
+                self._give_up(ref, e)
+                ref = cursor.next(ref.definition if refs else None)
+                continue
             if refs and total + size > MAX_UPLOAD:
                 break
             total += size
             refs.append(ref)
-            await self._port.sleep_ms(0)
             ref = cursor.next(ref.definition)
         return refs, total, bounded
 
@@ -120,14 +131,25 @@ class Uploader:
             ref = cursor.next()
 
     def _expand(self, ref):
-        """The parcel's readings, each as the bytes of a request's field 2."""
+        """Iterate over the parcel's readings as fields 2 of a request, in pieces."""
         payload = self._log.read(ref, self._buffer)
         if payload is None:
             raise LinkError("call", "parcel %d.%d was overwritten" % (ref.sector, ref.index))
-        shape = read_definition(ref.definition)[1]
-        start = self._clock.utc_us(ref.boot, 0)[0]
-        for requested, received, values in Reader(shape, payload):
-            yield sensor_data(start + requested, start + received, shape.payload(values))
+        return self._expander_of(ref).pieces(payload, self._starts[ref.boot])
+
+    def _expander_of(self, ref):
+        if not self._expander or self._expander.definition != ref.definition:
+            self._expander = Expander(ref.definition, self._piece)
+        return self._expander
+
+    async def _size(self, ref):
+        """Bytes of the parcel's readings. Expanding is as cheap as counting would be."""
+        size = 0
+        for piece in self._expand(ref):
+            size += len(piece)
+            # Between pieces capture has its turn.
+            await self._port.sleep_ms(0)
+        return size
 
     async def _upload(self, refs, size, bounded):
         try:
@@ -138,18 +160,18 @@ class Uploader:
             if len(refs) > 1:
                 # One of them is bad: find it, so that the others arrive.
                 for ref in refs:
-                    await self._upload([ref], sum([len(x) for x in self._expand(ref)]), bounded)
+                    await self._upload([ref], await self._size(ref), bounded)
                 return
-            self.set_aside += 1
-            self._log.set_aside(refs[0])
-            text = (
-                "parcel %d.%d (%d readings) is kept but not sent again, the cloud refused it: %s"
-            )
-            ref = refs[0]
-            self._port.log("error", text % (ref.sector, ref.index, ref.readings, e))
+            self._give_up(refs[0], "the cloud refused it: %s" % e)
+
+    def _give_up(self, ref, reason):
+        self.set_aside += 1
+        self._log.set_aside(ref)
+        text = "parcel %d.%d (%d readings) is kept but not sent again: %s"
+        self._port.log("error", text % (ref.sector, ref.index, ref.readings, reason))
 
     async def _send(self, refs, size, bounded):
-        stream = read_definition(refs[0].definition)[0]
+        stream = self._expander_of(refs[0]).stream
         tags = stream.tags + ((BOUNDED_TAG,) if bounded else ())
         head = upload_metadata(self._cloud.part_id, stream, self._name(refs), tags)
         await self._cloud.call(UPLOAD, self._pieces(head, refs), len(head) + size)
@@ -166,8 +188,7 @@ class Uploader:
     def _pieces(self, head, refs):
         yield head
         for ref in refs:
-            for piece in self._expand(ref):
-                yield piece
+            yield from self._expand(ref)
 
     async def close(self):
         """Close the connection."""

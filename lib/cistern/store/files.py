@@ -1,0 +1,71 @@
+"""A log's block device in files, for a board whose log goes to a filesystem or an SD card
+(`capture_dir`).
+"""
+
+import os
+
+const = int  # MicroPython's compiler knows const() by its name
+
+_SIZE = const(4096)
+
+
+class FileDevice:
+    """One file a sector in `folder`, which is made if absent; `sectors` files of 4096 bytes at
+    most.
+
+    A missing file is an erased sector, and one that is short is erased behind its end; so files
+    grow as a log is written, which FAT and littlefs do best. Every write is on the medium when it
+    returns.
+    """
+
+    def __init__(self, folder, sectors):
+        self._folder = folder.rstrip("/")
+        self._sectors = sectors
+        try:
+            os.mkdir(self._folder)
+        except OSError:
+            os.listdir(self._folder)  # raises if it is not there after all
+
+    def _path(self, n):
+        return "%s/%04d.log" % (self._folder, n)
+
+    def readblocks(self, n, buf, off=0):
+        """Fill `buf` from byte `off` of block `n`."""
+        got = 0
+        try:
+            with open(self._path(n), "rb") as f:
+                f.seek(off)
+                got = f.readinto(buf)
+        except OSError:
+            pass
+        for i in range(got, len(buf)):
+            buf[i] = 255
+
+    def writeblocks(self, n, buf, off=0):
+        """Write `buf` at byte `off` of block `n`."""
+        try:
+            f = open(self._path(n), "r+b")
+        except OSError:
+            f = open(self._path(n), "w+b")
+        with f:
+            end = f.seek(0, 2)
+            if end < off:
+                f.write(b"\xff" * (off - end))
+            f.seek(off)
+            f.write(buf)
+            f.flush()
+            if hasattr(os, "fsync"):
+                os.fsync(f.fileno())
+
+    def ioctl(self, op, arg):
+        """Block count (4), block size (5), erase block `arg` (6)."""
+        if op == 4:
+            return self._sectors
+        if op == 5:
+            return _SIZE
+        if op == 6:
+            try:
+                os.remove(self._path(arg))
+            except OSError:
+                pass  # erased already
+        return 0

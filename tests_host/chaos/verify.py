@@ -1,0 +1,169 @@
+"""What must be true in the end, reading by reading; every broken promise is a sentence."""
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+
+# What costs readings that were numbered; the other reasons are of deadlines that got no number.
+COUNTED = ("log_full", "thinned", "ring_full", "other")
+INVALID_ARGUMENT = 3
+CLOCK_S = 0.2  # process start and clock against the board's own times
+SHOWN = 12
+
+
+@dataclass
+class Tally:
+    """Counts of one stream. wrong: broken promises, sentences.
+
+    at_power_cuts: captured, and in RAM only when power went, as far as the board had said.
+    overlap: counted as lost or set aside, but also in the cloud, which the board could not know.
+    gaps: what is missing below the last durable reading, sentences.
+    """
+
+    captured: int = 0
+    durable: int = 0
+    stored: int = 0
+    doubled: int = 0
+    aside: int = 0
+    dropped: int = 0
+    at_power_cuts: int = 0
+    missing: int = 0
+    overlap: int = 0
+    gaps: list = field(default_factory=list)
+    wrong: list = field(default_factory=list)
+
+
+@dataclass
+class Evidence:
+    """All that is known in the end.
+
+    boots: of rig. stored: rows (component, boot, n, time in ns, parcel "sector.index"). flash: a
+    FlashLog. uploads: of exchange. drained: the board had said that nothing is pending.
+    conflicts: parcels that came with other readings than those stored under their name.
+    """
+
+    boots: list
+    stored: list
+    flash: object
+    uploads: list
+    drained: bool = True
+    conflicts: int = 0
+
+
+def verify(evidence, components):
+    """{component: Tally}, for components that are counters."""
+    tallies = {name: Tally() for name in components}
+    stored = defaultdict(Counter)  # (component, boot): how often each n is there
+    times = defaultdict(dict)
+    for component, boot, n, time_ns, _ in evidence.stored:
+        stored[component, boot][n] += 1
+        times[component, boot].setdefault(n, time_ns)
+    aside = _on_flash(evidence, "set aside")
+    left = _on_flash(evidence, "unsent")
+    for name, tally in tallies.items():
+        for boot in evidence.boots:
+            key = name, boot.number
+            _boot(tally, boot, name, stored.pop(key, Counter()), aside[key], times[key])
+        tally.aside = sum(len(n) for (c, _), n in aside.items() if c == name)
+        unsent = sum(len(n) for (c, _), n in left.items() if c == name)
+        if unsent and evidence.drained:
+            tally.wrong.append(f"{name}: {unsent} readings are still on the flash, unsent")
+        _losses(tally, name, evidence)
+        if not tally.stored:
+            tally.wrong.append(f"{name}: nothing is in the cloud at all")
+    for (component, boot), numbers in stored.items():
+        text = f"{component}: {len(numbers)} readings of a start {boot} that never was"
+        tallies[next(iter(tallies))].wrong.append(text)
+    _parcels(tallies, evidence)
+    return tallies
+
+
+def _on_flash(evidence, state):
+    found = defaultdict(set)
+    for reading in evidence.flash.readings():
+        if reading["state"] == state:
+            data = reading["data"]["readings"]
+            found[reading["component_name"], data["boot"]].add(data["n"])
+    return found
+
+
+def _boot(tally, boot, name, stored, aside, times):
+    """One start of the board: its numbers are 0, 1, 2, … without gap or double."""
+    status = boot.streams.get(name, {})
+    said = status.get("durable", 0)
+    last = max([*stored, *aside, said - 1], default=-1)
+    captured = max(last + 1, status.get("captured", 0))
+    missing = [n for n in range(last + 1) if n not in stored and n not in aside]
+    doubled = sum(count - 1 for count in stored.values())
+    tally.captured += captured
+    tally.durable += last + 1 - status.get("dropped", 0)
+    tally.stored += len(stored)
+    tally.doubled += doubled
+    tally.missing += len(missing)
+    tally.at_power_cuts += captured - last - 1
+    tally.overlap += sum(n in stored for n in aside)
+    where = f"{name}, start {boot.number} of the board"
+    if doubled:
+        twice = [n for n, count in stored.items() if count > 1]
+        tally.wrong.append(f"{where}: {doubled} doubled: {_some(twice)}")
+    in_time = [t for _, t in sorted(times.items())]
+    if in_time != sorted(in_time):
+        tally.wrong.append(f"{where}: times are not in the order of the numbers")
+    if in_time:
+        first, end = boot.start - CLOCK_S, boot.end + CLOCK_S
+        if not first < in_time[0] / 1e9 <= in_time[-1] / 1e9 < end:
+            text = f"{where}: times from {in_time[0]} to {in_time[-1]} ns, it ran {first}-{end} s"
+            tally.wrong.append(text)
+    if missing:
+        tally.gaps.append(f"{where}: {_some(missing)}")
+
+
+def _losses(tally, name, evidence):
+    """What is missing must have been counted as lost, and nothing else.
+
+    A reading that the cloud has, but whose answer never came, may be counted as lost when the log
+    has to let it go: the board cannot know better.
+    """
+    stream = f"{name}/Readings"
+    tally.dropped = sum(
+        loss["readings"]
+        for loss in evidence.flash.losses
+        if loss["stream"] == stream and loss["reason"] in COUNTED
+    )
+    confirmed = {p for u in evidence.uploads if u.told == 0 for p in u.parcels or ()}
+    unsure = sum(c == name and p not in confirmed for c, _, _, _, p in evidence.stored)
+    extra = tally.dropped - tally.missing
+    if extra < 0:
+        where = "; ".join(tally.gaps)
+        text = f"{name}: {-extra} of {tally.missing} missing readings were never counted: {where}"
+        tally.wrong.append(text)
+    elif extra > unsure:
+        text = f"{name}: {tally.dropped} counted as lost, only {tally.missing} are missing"
+        tally.wrong.append(text)
+    else:
+        tally.overlap += extra
+
+
+def _parcels(tallies, evidence):
+    """Marks on the flash against what the receiver has and what it had answered."""
+    wrong = tallies[next(iter(tallies))].wrong
+    in_cloud = {row[4] for row in evidence.stored}
+    for boot in evidence.boots:
+        lost = boot.sent - in_cloud
+        if lost:
+            text = "parcels are marked as sent, but the cloud does not have them"
+            wrong.append(f"start {boot.number}: {len(lost)} {text}: {_some(lost)}")
+    refused = [u.parcels for u in evidence.uploads if u.told == INVALID_ARGUMENT]
+    alone = {names[0] for names in refused if names and len(names) == 1}
+    aside = {parcel.name for parcel in evidence.flash.parcels if parcel.state == "set aside"}
+    # An early refusal may have been of any.
+    if len(aside - alone) > sum(names is None for names in refused):
+        text = "parcels are set aside that the cloud never refused by themselves"
+        wrong.append(f"{text}: {_some(aside - alone)}")
+    if evidence.conflicts:
+        wrong.append(f"{evidence.conflicts} parcels came again with other readings")
+
+
+def _some(things):
+    shown = sorted(things)
+    more = f" and {len(shown) - SHOWN} more" if len(shown) > SHOWN else ""
+    return ", ".join(map(str, shown[:SHOWN])) + more
