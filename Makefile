@@ -48,6 +48,7 @@ test: setup lint peers
 
 powercut: setup
 	$(BIN)/python tests_host/powercut --seed $(SEED)
+	$(BIN)/python tests_host/powercut/process.py --cuts 500 --seed $(SEED)
 
 fuzz: setup
 	$(BIN)/python tests_host/net_fuzz.py 600
