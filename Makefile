@@ -5,12 +5,13 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SEED ?= 1
 
-.PHONY: help setup run test lint peers powercut fuzz bench lock clean
+.PHONY: help setup run test lint peers coverage powercut fuzz bench lock clean
 
 help:
 	@echo "make run       the main job: a receiver and a simulated board, live; Ctrl-C stops, the next run goes on"
 	@echo "make test      all tests"
 	@echo "make setup     only make $(VENV), with the cistern command in it"
+	@echo "make coverage  the branches of the wire that no test takes (there are none)"
 	@echo "make powercut  cut the power at 100,000 points of the flash log's life (15 minutes at most)"
 	@echo "make fuzz      10 minutes of hostile bytes against HTTP/2 and gRPC"
 	@echo "make bench     the figures of README and docs, measured here"
@@ -45,6 +46,13 @@ lint: setup
 
 test: setup lint peers
 	$(BIN)/python -m pytest
+
+# The wire has a test for every branch.
+coverage: setup
+	$(BIN)/coverage run --branch --source=lib/cistern/net -m pytest -q \
+		tests_host/shared/test_hpack.py tests_host/shared/test_h2.py tests_host/shared/test_h2_server.py \
+		tests_host/shared/test_grpc.py tests_host/shared/test_channel.py tests_host/test_net_properties.py
+	$(BIN)/coverage report --fail-under=100
 
 powercut: setup
 	$(BIN)/python tests_host/powercut --seed $(SEED)

@@ -133,7 +133,9 @@ class App:
         def on_date(utc_us):
             self._learn_time(utc_us, UNCERTAINTY_US)
 
-        cloud = Cloud(Channel(connect, authority, scheme), part_id, secret, on_date)
+        cloud = Cloud(
+            Channel(connect, authority, scheme, **self.port.channel), part_id, secret, on_date
+        )
         interval_ms = self._service.sync_interval_ms
         self.uploader = Uploader(
             self.port, self.log, self.clock, cloud, interval_ms, MAX_PARCEL, self._count_synced

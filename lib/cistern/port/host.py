@@ -4,7 +4,7 @@ import asyncio
 import time
 
 from cistern.port.pc import PcPort
-from cistern.port.stream_host import connect
+from cistern.port.stream_host import connect, within
 
 __all__ = ("Port",)
 
@@ -14,6 +14,8 @@ class Port(PcPort):
 
     name = "host"
     alpn = True
+    # What the channel may use where memory is plenty.
+    channel = {"rx_size": 65536, "tx_size": 65536, "window": 65535, "within": within}
     connect = staticmethod(connect)
 
     @staticmethod

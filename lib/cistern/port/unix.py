@@ -17,6 +17,7 @@ class Port(PcPort):
     """The port's face under MicroPython for Linux."""
 
     name = "unix"
+    channel = {}
     sleep_ms = staticmethod(asyncio.sleep_ms)
     connect = staticmethod(connect)
 
