@@ -1,4 +1,4 @@
-"""`make bench`: every figure that README and docs give, measured here, one program after another."""
+"""`make bench`: every figure that README and docs give, measured here, one after another."""
 
 import subprocess
 import sys

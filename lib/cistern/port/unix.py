@@ -27,5 +27,5 @@ class Port(PcPort):
 
     @staticmethod
     def mem_free():
-        """Free bytes of the MicroPython heap, in bytes of the chip, whose words are half as wide."""
+        """Free bytes of the heap, in bytes of the chip, whose words are half as wide."""
         return gc.mem_free() // _WORDS
