@@ -102,7 +102,7 @@ def every_mistake():
                 "attributes": {
                     "sync_interval_mins": -1,
                     "tags": ["no way"],
-                    "capture_dir": "/x",
+                    "selective_syncer_name": "x",
                     "delete_data_on_part_deletion": True,
                 },
             },

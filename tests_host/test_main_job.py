@@ -173,3 +173,22 @@ def test_a_flash_that_holds_something_else_is_refused_and_left_alone(bench):
         assert board.wait() == 2
         assert "cistern sim:" in board.log()
     assert bench.flash.read_bytes() == other[: 1 << 20]
+
+
+@pytest.mark.parametrize("runtime", ["micropython", "cpython"])
+def test_a_log_in_a_folder_survives_as_one_on_flash_does(bench, runtime):
+    wanted = machine({"fast": 50})
+    folder = bench.folder / "capture"
+    wanted["services"][0]["attributes"]["capture_dir"] = str(folder)
+    bench.machine.write_text(json.dumps(wanted))
+    with running(bench.board(cloud=False, runtime=runtime)) as board:
+        eventually(lambda: (board.stream("fast/Readings") or {}).get("durable"))
+        board.power_cut()
+        durable = board.stream("fast/Readings")["durable"]
+    assert list(folder.glob("*.log"))
+    bench.start_receiver()
+    with running(bench.board("--for", "1", runtime=runtime)) as board:
+        assert board.wait() == 0, board.log()
+    first, second = bench.counters("fast").values()
+    assert first == list(range(len(first))) and len(first) >= durable
+    assert second == list(range(len(second)))

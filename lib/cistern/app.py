@@ -17,6 +17,8 @@ ERASE_BUDGET_US = 50000
 ERASE_EVERY_MS = 250
 PC_CLOCK_US = 100000  # how far a clock that something else keeps may be wrong
 LAST_SYNC_S = 10
+SECTOR = 4096
+RAM_SECTORS = 8  # of 149 KB of heap with Wi-Fi up, 70 KB are code and 40 KB TLS
 
 
 class App:
@@ -27,15 +29,33 @@ class App:
 
     def __init__(self, port):
         self.port = port
-        self.log = Log.mount(port.flash, port.urandom)
-        self.clock = Clock(self.log.anchors())
+        self.log = None
+        self.clock = None
         self.engine = None
         self.uploader = None
         self._connect = None
         self._service = None
         self._names = {}
         self._synced = {}
-        self._learn_time(port.utc_us(), PC_CLOCK_US)
+
+    def open_log(self, capture_dir):
+        """Open the log: in files of capture_dir if that is not "", else on flash, else in RAM.
+
+        Raises StoreError where something else is found, and OSError where there is no such folder.
+        """
+        device = self.port.flash
+        if capture_dir:
+            from cistern.store.files import FileDevice
+
+            device = FileDevice(capture_dir, self.port.room(capture_dir) // SECTOR)
+        elif device is None:
+            from cistern.store.ram import RamDevice
+
+            self.port.log("warning", "no flash for the log: a reset loses what is not synced")
+            device = RamDevice(RAM_SECTORS)
+        self.log = Log.mount(device, self.port.urandom)
+        self.clock = Clock(self.log.anchors())
+        self._learn_time(self.port.utc_us(), PC_CLOCK_US)
 
     def _learn_time(self, utc_us, uncertainty_us):
         """Keep an anchor of this boot in the log, the first time that the time is known."""
@@ -64,6 +84,9 @@ class App:
         for problem in plan.problems:
             self.port.log(problem.level, "%s: %s" % (problem.path, problem.message))
         self._service = plan.service
+        if self.log is None:
+            self.open_log(plan.service.capture_dir)
+        self.log.delete_every_nth = plan.service.delete_every_nth_when_disk_full
         self.engine = Engine(self.port, self.log, plan.service.flush_interval_ms * 1000)
         if plan.service.capture_disabled:
             return

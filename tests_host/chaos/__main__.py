@@ -14,8 +14,8 @@ sys.path[:0] = [str(HERE.parent), str(HERE.parents[1] / "lib")]
 
 from chaos.run import experiment  # noqa: E402
 
-# The network is away for longer than the flash lasts: at 1.3 KB/s, 128 KB are full in 90 s.
-OUTAGE_S = 110
+# The network is away for longer than the flash lasts: 64 KB take 121 readings/s of 6 B for 90 s.
+OUTAGE_S = 120
 
 
 def main():

@@ -26,7 +26,7 @@ TOKEN = AuthenticateResponse(access_token="token").SerializeToString()
 
 @dataclass
 class Waited:
-    """captured, untimely (late or missed): readings of a board. hung: times it was kept waiting."""
+    """captured, untimely (late or missed): readings. hung: times the board was kept waiting."""
 
     captured: int
     untimely: int

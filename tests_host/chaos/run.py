@@ -53,11 +53,20 @@ class Outcome:
 class Experiment:
     """One run. folder: an empty one, in which everything stays for a look at it.
 
-    faults: of faults.plan(). flash_size: of the board. harm: how the board is broken on purpose
-    (board.py); forgetful: the receiver does not look at names of parcels.
+    faults: of faults.plan(). flash_size, sensors ({name: Hz}): of the board. harm: how it is
+    broken on purpose (board.py); forgetful: the receiver does not look at names of parcels.
     """
 
-    def __init__(self, folder, seed, faults, flash_size="128K", harm=None, forgetful=False):
+    def __init__(
+        self,
+        folder,
+        seed,
+        faults,
+        flash_size="64K",
+        sensors=SENSORS,
+        harm=None,
+        forgetful=False,
+    ):
         folder = Path(folder)
         self.weather = Weather(seed)
         certificates = Certificates(folder)
@@ -67,6 +76,7 @@ class Experiment:
         self.device = None
         self._folder = folder
         self._faults = faults
+        self.sensors = sensors
         self._flash_size = flash_size
         self._harm = harm
         self._ca = certificates.ca_file
@@ -78,12 +88,12 @@ class Experiment:
         """All of it; returns the Evidence."""
         dns, port = await self.names.open(), await self.proxy.open()
         self.device = Device(
-            self._folder, port, dns, self._ca, self._flash_size, self._harm
+            self._folder, port, dns, self._ca, self._flash_size, self.sensors, self._harm
         )
         try:
             await asyncio.to_thread(self.receiver.start)
             self.device.start()
-            await self._until(lambda: self.device.board.statuses(), START_S)
+            await self._until(self.device.board.statuses, START_S)
             self.weather.begin()
             await self._storm(progress)
             drained = await self._calm()
@@ -134,7 +144,7 @@ class Experiment:
     def _delivered(self):
         """Whether the board has said that little waits: a sync's worth of all sensors."""
         pending = self.device.pending()
-        return pending is not None and pending <= 3 * sum(SENSORS.values())
+        return pending is not None and pending <= 3 * sum(self.sensors.values())
 
     async def _kill_board(self, fault):
         async with self._powered:
@@ -177,13 +187,13 @@ class Experiment:
 def experiment(folder, seed, seconds, rate=8.0, progress=None, **more):
     """Run the experiment and the models of the others; returns the Outcome.
 
-    kills, outage, kinds: of faults.plan(); flash_size, harm, forgetful: of Experiment.
+    kills, outage, kinds: of faults.plan(); flash_size, sensors, harm, forgetful: of Experiment.
     """
     weather = {k: more.pop(k) for k in ("kills", "outage", "kinds") if k in more}
     start = time.monotonic()
     one = Experiment(folder, seed, plan(seed, seconds, rate, **weather), **more)
     evidence = asyncio.run(one.run(progress))
-    tallies = verify(evidence, SENSORS)
+    tallies = verify(evidence, one.sensors)
     wrong = [text for tally in tallies.values() for text in tally.wrong]
     if not evidence.drained:
         wrong.append(f"the board did not deliver what it had in {CALM_S} s of fair weather")
@@ -191,19 +201,25 @@ def experiment(folder, seed, seconds, rate=8.0, progress=None, **more):
         seed,
         one.weather.met,
         tallies,
-        _others(evidence, one.weather),
+        _others(evidence, one.weather, one.sensors),
         len(evidence.boots),
         time.monotonic() - start,
         wrong,
     )
 
 
-def _others(evidence, weather):
+def _others(evidence, weather, sensors):
     """The models' results, with the readings that the board took and the faults that it met."""
-    zero = weather.epoch
+    first = {}
+    for _, boot, _, time_ns, _ in evidence.stored:
+        first[boot] = min(first.get(boot, time_ns), time_ns)
     work = rivals.Workload(
-        SENSORS,
-        [(boot.start - zero, boot.end - zero) for boot in evidence.boots if boot.streams],
+        sensors,
+        [
+            (first[boot.number] / 1e9 - weather.epoch, boot.end - weather.epoch)
+            for boot in evidence.boots
+            if boot.number in first
+        ],
         sorted(weather.met, key=lambda one: one.at),
         INTERVAL_S,
         SCALE,

@@ -62,7 +62,8 @@ def verify(evidence, components):
     for name, tally in tallies.items():
         for boot in evidence.boots:
             key = name, boot.number
-            _boot(tally, boot, name, stored.pop(key, Counter()), aside[key], times[key])
+            kept = aside[key], left[key]
+            _boot(tally, boot, name, stored.pop(key, Counter()), kept, times[key])
         tally.aside = sum(len(n) for (c, _), n in aside.items() if c == name)
         unsent = sum(len(n) for (c, _), n in left.items() if c == name)
         if unsent and evidence.drained:
@@ -86,13 +87,17 @@ def _on_flash(evidence, state):
     return found
 
 
-def _boot(tally, boot, name, stored, aside, times):
-    """One start of the board: its numbers are 0, 1, 2, … without gap or double."""
+def _boot(tally, boot, name, stored, kept, times):
+    """One start of the board: its numbers are 0, 1, 2, … without gap or double.
+
+    kept: numbers on the flash, of parcels that are set aside and of those to be sent.
+    """
+    aside, left = kept
     status = boot.streams.get(name, {})
     said = status.get("durable", 0)
-    last = max([*stored, *aside, said - 1], default=-1)
+    last = max([*stored, *aside, *left, said - 1])
     captured = max(last + 1, status.get("captured", 0))
-    missing = [n for n in range(last + 1) if n not in stored and n not in aside]
+    missing = [n for n in range(last + 1) if not (n in stored or n in aside or n in left)]
     doubled = sum(count - 1 for count in stored.values())
     tally.captured += captured
     tally.durable += last + 1 - status.get("dropped", 0)

@@ -11,7 +11,7 @@ from chaos.faults import Fault
 STALE_S = 3.0
 # Of things that could meet a fault, those that do not: or no request would ever get through.
 # Before a call there is a connection, and before that a look-up.
-FAIR = {"call": 0.4, "connect": 0.6, "dns": 0.7}
+FAIR = {"call": 0.35, "connect": 0.6, "dns": 0.7}
 
 
 @dataclass

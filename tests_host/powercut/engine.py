@@ -2,8 +2,17 @@
 
 from random import Random
 
+from cistern.store.encrypted import prepare
 from powercut.model import Model, Violation, World
-from powercut.nor import ERASE_ERROR, ERASE_NOOP, PROGRAM_ERROR, PROGRAM_NOOP, Nor, ways
+from powercut.nor import (
+    ERASE_ERROR,
+    ERASE_NOOP,
+    PROGRAM_ERROR,
+    PROGRAM_NOOP,
+    EncryptedNor,
+    Nor,
+    ways,
+)
 
 
 class Report:
@@ -91,15 +100,18 @@ def linear(
     bad=None,
     kinds=("program", "erase"),
     recovery=8,
+    flash=Nor,
 ):
     """A run of `steps` with cuts at its operations; the Report."""
     report = Report()
     rng = Random(seed)
-    nor = Nor(blocks, size, Random(seed + 1))
+    nor = flash(blocks, size, Random(seed + 1))
     nor.bad = dict(bad or {})
     explorer = Explorer(report, Random(seed + 2), world, every, deep, kinds, recovery)
     run = world(nor, Model(), rng, not bad)
     try:
+        if flash is EncryptedNor:
+            prepare(nor, rng.randbytes)
         explorer.watch(run, [seed], every, deep)
         run.mount()
         for i in range(steps):
@@ -143,7 +155,12 @@ def bad_blocks(seed, steps=150):
     return linear(seed, steps, 8, 1024, every=3, bad={Random(seed).randrange(8): how})
 
 
-PLANS = ("every_operation", "erases", "pairs", "sparse", "bad_blocks")
+def encrypted(seed, steps=150):
+    """Each operation of a run on flash with encryption."""
+    return linear(seed, steps, 6, 1536, flash=EncryptedNor)
+
+
+PLANS = ("every_operation", "erases", "pairs", "sparse", "bad_blocks", "encrypted")
 
 
 def run_plan(job):

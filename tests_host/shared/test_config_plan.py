@@ -481,10 +481,8 @@ def test_of_two_data_managers_the_first_is_used():
 
 def test_what_is_known_and_not_done_yet_is_said():
     for key, value in (
-        ("capture_dir", "/data"),
         ("additional_sync_paths", ["/a"]),
         ("selective_syncer_name", "s"),
-        ("delete_every_nth_when_disk_full", 5),
         ("maximum_num_sync_threads", 250),
         ("mongo_capture_config", {"uri": "mongodb://127.0.0.1"}),
         ("file_last_modified_millis", 500),

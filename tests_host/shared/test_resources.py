@@ -286,6 +286,8 @@ def test_two_chips_on_a_bus_cannot_have_one_address():
     bench.build("d", "sensor", "bme280", i2c_bus="bus", i2c_address="0x77")
     told = error_of(lambda: bench.build("e", "sensor", "bme280", i2c_bus="other"))
     assert "no board has an I2C bus named 'other'" in told and "`clock_pin`" in told
+    told = error_of(lambda: bench.build("e", "sensor", "bme280", i2c_bus="bus", board="x"))
+    assert "no board x has an I2C bus named 'bus'" in told
 
 
 def test_a_pin_with_a_part_in_starting_the_chip_is_a_warning():

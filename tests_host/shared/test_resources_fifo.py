@@ -167,6 +167,20 @@ def test_both_methods_in_one_reading():
         assert near(imu.values[6 * i + 3], 0.25, 0.01)
 
 
+def test_rotation_alone():
+    bench = Bench(1000)
+    motion = (0.0, 0.0, 1.0, 12.0, -34.0, 56.0)
+    bench.hardware["i2c", 22, 21] = [Mpu6050(bench.ticks_us, lambda us: motion)]
+    imu = bench.build("imu", "movement_sensor", "mpu6050", i2c_bus="bus")
+    source = imu.source("AngularVelocity", {})
+    source.start_block(1000)
+    bench.now += 40000
+    times, values = array("i", [0] * 32), array("f", [0.0] * 96)
+    assert source.read_block(times, values) == 32
+    for i in range(96):
+        assert near(values[i], motion[3 + i % 3], 0.01)
+
+
 def test_a_second_method_at_another_rate_is_refused():
     imu = Imu(0, 500)
     other = imu.component.source("AngularVelocity", {})

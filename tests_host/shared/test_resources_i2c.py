@@ -60,6 +60,20 @@ def test_bme280_measures_between_the_request_and_the_answer():
         assert chip.registers[0xF4] & 3 == 0
 
 
+def test_bme280_that_measures_for_too_long_gives_no_old_values():
+    bench, chip, sensor = on_bus(Bme280, "sensor", "bme280")
+    bench.read(sensor)
+    store = chip.store
+
+    def slow(register, value):
+        store(register, value)
+        if register == 0xF4:
+            chip._done_at += 100000
+
+    chip.store = slow
+    assert "is still measuring after 10 ms: check its power" in error_of(bench.read, sensor)
+
+
 def test_bme280_is_told_from_what_else_answers():
     bench, chip, sensor = on_bus(Bme280, "sensor", "bme280")
     chip.registers[0xD0] = 0x58

@@ -111,6 +111,7 @@ class Forecast:
     def __init__(self, plan):
         self._port = VirtualPort()
         self._app = App(self._port)
+        self._app.open_log("")
         self._app.apply(plan)
         self._port.engine = self._app.engine
         # What every sector has: its header, and when the clock was set.

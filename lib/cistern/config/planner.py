@@ -77,13 +77,7 @@ _RANGES = {
     "delete_every_nth_when_disk_full": (0, 1000000),
 }
 # Parsed, but not done yet (or only by the cloud): reported where the value asks for something.
-_LATER = (
-    "capture_dir",
-    "additional_sync_paths",
-    "selective_syncer_name",
-    "delete_every_nth_when_disk_full",
-    "delete_data_on_part_deletion",
-)
+_LATER = ("additional_sync_paths", "selective_syncer_name", "delete_data_on_part_deletion")
 # Problems that refuse nothing.
 _NOTES = ("key", "later", "depends", "manager")
 

@@ -34,6 +34,7 @@ class PcPort(SimulatedBoard):
 
     def __init__(self, flash_path, flash_size, state_path, level="info"):
         self.flash = NorFile(flash_path, flash_size)
+        self._flash_size = flash_size
         self.state_path = state_path
         self._level = _LEVELS.index(level)
         self._start = self._monotonic_us()
@@ -79,6 +80,16 @@ class PcPort(SimulatedBoard):
             self.log("error", "the folder of models, %s, cannot be read: %s" % (folder, e))
             return []
         return ["%s/%s" % (folder, n) for n in names if n.endswith((".py", ".mpy"))]
+
+    def room(self, folder):
+        """Bytes that a log in `folder` may take: half of what is free there, as Viam allows."""
+        while folder:
+            try:
+                found = os.statvfs(folder)
+                return min(found[0] * found[3] // 2, self._flash_size)
+            except OSError:
+                folder = folder.rpartition("/")[0]  # it is made later
+        return self._flash_size
 
     def load_state(self, name):
         """What save_state kept under `name`, as text, or None."""

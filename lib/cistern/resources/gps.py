@@ -9,7 +9,7 @@ from cistern.resources.pins import take
 
 # Two seconds of a receiver with the usual six sentences a second, 500 bytes.
 RX_BUFFER = 1024
-# From here on the port may have dropped what came last, so that what is kept is of the past.
+# From here on the port may have dropped what came last, so that what it holds is of the past.
 _CROWDED = RX_BUFFER * 3 // 4
 # Receivers tell the position once a second; one of them may be lost.
 MAX_AGE_US = 2200000
@@ -67,7 +67,7 @@ class Gps:
         raise ResourceError("gps-nmea has no %s; it has: %s" % (method, ", ".join(_METHODS)))
 
     def _drain(self):
-        """Take all that the port holds; whether it was so much that the latest may be missing."""
+        """Take all that the port holds."""
         size = self._uart.any()
         crowded = size >= _CROWDED
         epochs = self._fix.epochs
@@ -79,14 +79,12 @@ class Gps:
             size -= n
         if self._fix.epochs != epochs and not crowded:
             self._heard = self._port.ticks_us()
-        return crowded
 
     async def _fresh(self):
         """The fix, of now."""
         port, fix = self._port, self._fix
         start = port.ticks_us()
-        if self._drain():
-            self._heard = None
+        self._drain()
         while self._heard is None or port.ticks_diff(port.ticks_us(), self._heard) > MAX_AGE_US:
             if port.ticks_diff(port.ticks_us(), start) > MAX_AGE_US:
                 self._heard = None

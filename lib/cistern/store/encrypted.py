@@ -21,36 +21,32 @@ _DONE_AT = const(24)
 
 
 class EncryptedDevice:
-    """The face of `partition`, an esp32.Partition with encryption, for Log.mount().
-
-    format: erase the partition first. A partition that never had a log cannot be told from one whose log is
-    damaged, so this alone makes one ready for its first log.
-    """
+    """The face of `partition`, an esp32.Partition with encryption, for Log.mount()."""
 
     align = _UNIT
 
-    def __init__(self, partition, format=False):  # noqa: A002  the word for what it does
+    def __init__(self, partition):
         self._partition = partition
         self._end = partition.ioctl(5, 0) - _PATCHES * _UNIT
         self._head = b""
         # By sectors erased in this boot: up to where they have been written.
         self._written = {}
+        self._marked = set()
         # By sectors: where the next patch goes, and the marks that found no place.
         self._next = {}
         self._unplaced = {}
         # The patches of one sector.
         self._patched = -1
         self._patches = {}
-        if format:
-            for n in range(partition.ioctl(4, 0)):
-                self.ioctl(6, n)
 
     def readblocks(self, n, buf, off=0):
         """Fill `buf` from byte `off` of block `n`."""
         self._partition.readblocks(n, buf, off)
         written = self._written.get(n, self._end)
         for i in range(max(written - off, 0), len(buf)):
-            buf[i] = MAGIC[off + i] if not written and off + i < len(MAGIC) else 255
+            # The mark is not on flash: this boot knows, and the next one erases again.
+            marked = off + i < len(MAGIC) and n in self._marked and not written
+            buf[i] = MAGIC[off + i] if marked else 255
         self._load(n)
         for at in self._patches:
             if off <= at < off + len(buf):
@@ -62,14 +58,15 @@ class EncryptedDevice:
             self._patch(n, off, buf[0])
         elif off % _UNIT == 0 and off and not self._head:
             self._head = bytes(buf)  # of a record; its body comes next
-        elif off or len(buf) > len(MAGIC):
+        elif not off and len(buf) == len(MAGIC):
+            self._marked.add(n)
+        else:
             data = self._head + bytes(buf)
             off -= len(self._head)
             self._head = b""
             data += b"\xff" * (-len(data) % _UNIT)
             self._written[n] = off + len(data)
             self._partition.writeblocks(n, data, off)
-        # What is left is the mark of an erase: this boot knows, and the next one erases again.
 
     def ioctl(self, op, arg):
         """Block count (4), usable size of a block (5), erase block `arg` (6)."""
@@ -78,6 +75,7 @@ class EncryptedDevice:
         if op == 6:
             self._written[arg] = self._next[arg] = 0
             self._unplaced.pop(arg, None)
+            self._marked.discard(arg)
             self._patched = -1
         return self._partition.ioctl(op, arg)
 
@@ -100,11 +98,29 @@ class EncryptedDevice:
     def _patch(self, n, at, value):
         self._load(n)
         self._patches[at] = value
-        i = self._next[n]
-        if i < _PATCHES - (at != _DONE_AT):
-            self._next[n] = i + 1
-            unit = pack("<HH", at, value)
-            unit += pack("<I", crc32(unit)) + b"\xff" * (_UNIT - 8)
-            self._partition.writeblocks(n, unit, self._end + i * _UNIT)
-        else:
-            self._unplaced.setdefault(n, {})[at] = value
+        unit = pack("<HH", at, value)
+        unit += pack("<I", crc32(unit)) + b"\xff" * (_UNIT - 8)
+        found = bytearray(_UNIT)
+        while self._next[n] < _PATCHES - (at != _DONE_AT):
+            place = self._end + self._next[n] * _UNIT
+            self._next[n] += 1
+            self._partition.writeblocks(n, unit, place)
+            self._partition.readblocks(n, found, place)
+            # A power cut in an earlier boot may have left something in this unit.
+            if found == unit:
+                return
+        self._unplaced.setdefault(n, {})[at] = value
+
+
+def prepare(partition, urandom):
+    """Erase the partition and begin a log on it.
+
+    What never had a log cannot be told from one that is damaged where erased flash reads as noise; so Log.mount()
+    alone does not do this.
+    """
+    from cistern.store.log import Log
+
+    device = EncryptedDevice(partition)
+    for n in range(partition.ioctl(4, 0)):
+        device.ioctl(6, n)
+    Log.mount(device, urandom)

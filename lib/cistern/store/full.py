@@ -8,6 +8,7 @@ const = int  # MicroPython's compiler knows const() by its name
 
 _DEFINITION = const(0xF0)
 _STATE = const(0xF4)
+_DONE_AT = const(24)
 _LOG_FULL = REASONS.index("log_full")
 _THINNED = REASONS.index("thinned")
 # Viam's disk_usage_deletion_threshold, in percent.
@@ -20,7 +21,10 @@ def give_up_oldest(log, record):
     record: make the count durable first; without, the next sector's state has it.
     """
     oldest = log.after(0)
-    if oldest >= 0 and (oldest != log.block or not record):
+    if oldest < 0 or (record and oldest == log.block):
+        return
+    # Without a trace of it in the log this is for flash that can be written, not for one that fails.
+    if record or log.program(oldest, b"\0", _DONE_AT):
         _give_up(log, oldest, _LOG_FULL, record)
 
 

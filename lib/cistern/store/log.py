@@ -126,6 +126,11 @@ class Log:
 
         urandom(n) -> n random bytes. Raises StoreError where the device holds something else.
         """
+        info = getattr(device, "info", None)  # of esp32.Partition: (…, label, encrypted)
+        if info and info()[5]:
+            from cistern.store.encrypted import EncryptedDevice
+
+            device = EncryptedDevice(device)
         from cistern.store.mount import mount
 
         return mount(Log(device), urandom)
@@ -285,13 +290,12 @@ class Log:
     def _open(self):
         """Begin the next sector."""
         old = self.block
-        failures = self.failures
         while True:
             b = self.ahead(_ERASED)
             if b < 0:
                 self.forced_erases += 1
                 b = self.ahead(_FREE)
-                if b < 0 and self.failures == failures:
+                if b < 0:
                     # Power was cut again and again while the oldest sector was given up: it goes
                     # now.
                     self._spare(False)
@@ -325,8 +329,7 @@ class Log:
                 del anchors[boot]
         if anchors or self.state.losses:
             self._write(_STATE, self._head, self.state.pack(0))
-        if old >= 0:
-            self._settle(old)
+        self._settle(old)
         self._spare()
 
     def ahead(self, what):
@@ -400,8 +403,7 @@ class Log:
                 self.census.put_aside(b, ref.readings)
         if state == _SENT:
             self.left[b] = max(self.left[b] - 1, 0)
-            if b != self.block:
-                self._settle(b)
+            self._settle(b)
         return True
 
     def _note(self, block, definition, readings, size):
@@ -412,7 +414,8 @@ class Log:
         """Let a sector go that is written no more and holds nothing unsent."""
         walk = self.walk
         # The count may be off after a power cut, so when it says none, look.
-        if not self.left[b] and walk.enter(b):
+        idle = 0 <= b != self.block and self.sequence[b] > 0
+        if idle and not self.left[b] and walk.enter(b):
             while walk.step(self.sector_size):
                 if walk.kind < _DEFINITION and walk.pending():
                     self.left[b] += 1

@@ -29,11 +29,6 @@ def mount(log, urandom):
         raise StoreError(
             "the log needs %d sectors at least; its partition has %d" % (_MIN_SECTORS, log.count)
         )
-    info = getattr(log.device, "info", None)  # of esp32.Partition: (…, label, encrypted)
-    if info and info()[5]:
-        raise StoreError(
-            "the log cannot live on an encrypted partition: make one without encryption for it"
-        )
     log.log_id = None
     log.boot = log.next = 0
     _scan(log)
@@ -87,6 +82,11 @@ def _scan(log):
 def _check_ours(log):
     """Refuse what is neither blank nor begins as our sectors do."""
     start = bytearray(4)
+    if log.walk.mask and not log.walk.blank(0, len(MAGIC), log.sector_size):
+        raise StoreError(
+            "an encrypted partition cannot show that it is blank: if what it has can go, make it "
+            "ready with cistern.store.encrypted.prepare(partition, os.urandom)"
+        )
     for b in range(log.count):
         log.device.readblocks(b, start, 0)
         # A first header that was cut short leaves the rest of its sector blank.
