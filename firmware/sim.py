@@ -26,6 +26,12 @@ def main(settings):
     try:
         port = Port(flash, settings["flash_size"], flash, settings["log_level"])
         app = App(port)
+        port.models_folder = settings["models"]
+        models = port.model_files()
+        if models:
+            from cistern.resources.own import load
+
+            load(models, port.log)
         if not app.load(settings["machine"], read(settings["machine"])):
             return 2
         cloud = settings.get("cloud")

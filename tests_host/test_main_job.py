@@ -8,7 +8,7 @@ import time
 import pytest
 
 from bench_support import SECRET, Bench, expired_certificate, machine, running
-from support import eventually
+from support import EXAMPLES, eventually
 
 CYCLES = 5
 
@@ -192,3 +192,27 @@ def test_a_log_in_a_folder_survives_as_one_on_flash_does(bench, runtime):
     first, second = bench.counters("fast").values()
     assert first == list(range(len(first))) and len(first) >= durable
     assert second == list(range(len(second)))
+
+
+@pytest.mark.parametrize(
+    ("example", "more", "absent"),
+    [
+        ("try-out", (), set()),
+        # The light sensor of this example is on no simulated bus.
+        ("own-models", ("--models", str(EXAMPLES / "models")), {"sun/Readings"}),
+    ],
+)
+def test_models_run_beside_each_other_and_an_absent_device_is_said(bench, example, more, absent):
+    wanted = json.loads((EXAMPLES / f"{example}.json").read_text())
+    for component in wanted["components"]:
+        for config in component.get("service_configs", ()):
+            for method in config["attributes"]["capture_methods"]:
+                method["capture_frequency_hz"] = max(method["capture_frequency_hz"], 1)
+    bench.machine.write_text(json.dumps(wanted))
+    with running(bench.board("--for", "5", *more, "--heap", "400K", cloud=False)) as board:
+        assert board.wait() == 0, board.log()
+        log = board.log()
+        streams = board.statuses()[-1]["streams"]
+    assert "Traceback" not in log
+    assert {name for name, row in streams.items() if not row["durable"]} == absent
+    assert ("no answer from address 0x23" in log) == bool(absent), log

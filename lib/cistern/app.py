@@ -29,6 +29,7 @@ class App:
 
     def __init__(self, port):
         self.port = port
+        port.health = self.status
         self.log = None
         self.clock = None
         self.engine = None
@@ -115,13 +116,22 @@ class App:
         )
         shape = Shape(source.fields) if source.fields else None
         ring = Ring(stream, wanted.ring_bytes, wanted.period_us, shape)
+        period = (wanted.period_us, wanted.period_rem, wanted.period_den)
+        if wanted.period_us < source.min_period_us:
+            period = (source.min_period_us, 0, 1)
+            text = "%s: the device gives a reading every %.1f s at most; taken at that rate"
+            self.port.log("warning", text % (wanted.path, period[0] / 1000000))
         kind = Collector
-        timed = wanted.period_us < FAST_US and source.fields and hasattr(self.port, "timer")
+        fast = period[0] < FAST_US and source.fields and not source.waits
+        timed = fast and hasattr(self.port, "timer")
         if timed:
             from cistern.capture.sampler import Sampler
 
             kind = Sampler
-        period = (wanted.period_us, wanted.period_rem, wanted.period_den)
+        elif source.waits:
+            from cistern.capture.waiter import Waiter
+
+            kind = Waiter
         self.engine.add(kind(stream_name(stream), source, ring, period, self.port), timed)
 
     def connect_to(self, url, ca, server_name, part_id, secret):

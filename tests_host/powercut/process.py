@@ -46,6 +46,7 @@ class Board:
             "seconds": 0,
             "json": True,
             "log_level": "info",
+            "models": None,
         }
         library = mpy.compile_library(mpy.host_architecture())
         self._environment = {

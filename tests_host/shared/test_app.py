@@ -93,7 +93,7 @@ def test_a_full_log_is_thinned_as_configured():
                 assert app.engine.seal(c)
                 while app.log.maintain(50000, app.port.ticks_us):
                     pass
-        reasons = set([reason for _, reason in app.log.stats().lost])
+        reasons = {reason for _, reason in app.log.stats().lost}
         lost[nth] = reasons & {"thinned", "log_full"}
     assert "thinned" in lost[5]
     assert lost[0] == {"log_full"}

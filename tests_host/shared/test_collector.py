@@ -1,6 +1,9 @@
 """Collectors: what a late, missed or failing read leaves behind."""
 
+import asyncio
+
 from cistern.capture.collector import Collector
+from cistern.capture.waiter import Waiter
 
 
 class FakePort:
@@ -41,6 +44,7 @@ class Source:
     """A source that takes `takes` µs and raises on demand."""
 
     fields = ((("value",), "u16"),)
+    waits = False
 
     def __init__(self, port, takes=20):
         self.port = port
@@ -118,3 +122,63 @@ def test_what_the_ring_overwrote_is_counted_dropped():
     c.note_overwritten(6)
     assert c.dropped == 3 and ring.overwritten == 0
     assert c.losses[2].reason == "ring_full" and c.losses[2].count == 3
+
+
+class WaitingSource:
+    """A source that needs `turns` turns of the event loop, or raises."""
+
+    fields = None
+
+    def __init__(self):
+        self.turns = 1
+        self.raises = None
+        self.running = 0
+
+    async def read(self):
+        self.running += 1
+        assert self.running == 1, "a device is asked one thing at a time"
+        try:
+            for _ in range(self.turns):
+                await asyncio.sleep(0)
+            if self.raises:
+                raise self.raises
+            return {"readings": {"n": 1}}
+        finally:
+            self.running -= 1
+
+
+def _waiter(script):
+    port = FakePort()
+    source = WaitingSource()
+    ring = Ring()
+    c = Waiter("w", source, ring, (1000000, 0, 1), port)
+
+    async def run():
+        for turns, raises, loops in script:
+            source.turns, source.raises = turns, raises
+            port.now += 1000000
+            c.serve()
+            for _ in range(loops):
+                await asyncio.sleep(0)
+
+    asyncio.run(run())
+    return c, port, ring
+
+
+def test_a_reading_that_is_waited_for_has_the_time_it_was_asked_for():
+    c, _, ring = _waiter([(3, None, 20), (3, None, 20)])
+    assert [at for at, _, _ in ring.put_at] == [1000000, 2000000]
+    assert (c.captured, c.missed) == (2, 0)
+
+
+def test_a_device_that_takes_longer_than_its_period_misses_and_says_source_slow():
+    c, _, ring = _waiter([(60, None, 5), (60, None, 5), (1, None, 100)])
+    assert (c.captured, c.missed) == (1, 2)
+    slow = [x for x in c.losses if x.reason == "source_slow"]
+    assert slow[0].count == 2 and len(ring.put_at) == 1
+
+
+def test_a_device_that_fails_while_it_is_waited_for_is_counted_and_asked_again():
+    c, port, _ = _waiter([(1, OSError(5, "EIO"), 20), (1, None, 20)])
+    assert (c.captured, c.missed) == (1, 1)
+    assert len(port.lines) == 1 and "EIO" in port.lines[0][1]

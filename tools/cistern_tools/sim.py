@@ -55,6 +55,7 @@ def sim(
     as_json: Annotated[
         bool, typer.Option("--json", help="A status object a second on stdout.")
     ] = False,
+    models: Annotated[Path | None, typer.Option(help="Folder with models of your own.")] = None,
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
 ) -> None:
     """Run a simulated board: captures, keeps on FLASH, syncs. The log goes to stderr."""
@@ -65,6 +66,7 @@ def sim(
         "seconds": seconds,
         "json": as_json,
         "log_level": log_level,
+        "models": str(models) if models else None,
     }
     if not machine.exists():
         raise typer.BadParameter(f"no such file: {machine}")

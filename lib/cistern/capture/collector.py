@@ -9,6 +9,7 @@ LATE = "late"
 SOURCE_ERROR = "source_error"
 RING_FULL = "ring_full"
 STALLED = "stalled"
+SOURCE_SLOW = "source_slow"
 
 
 class Loss:
@@ -98,7 +99,7 @@ class Collector:
     def _fail(self, tick, error):
         self.missed += 1
         self._failed.add(tick)
-        self._log(error)
+        self._log("%s: %s" % (type(error).__name__, error))
 
     def lock(self):
         """The engine works on the ring from here on, as it does with the collector itself."""
@@ -121,8 +122,7 @@ class Collector:
         """Whether a loss has waited for its drop record for `age_us`."""
         return any(x.count and self._diff(now, x.first) >= age_us for x in self.losses)
 
-    def _log(self, error):
-        text = "%s: %s" % (type(error).__name__, error)
+    def _log(self, text):
         now = self._port.uptime_us()
         if text == self._last_error and now - self._last_error_us < ERROR_LOG_INTERVAL_US:
             return

@@ -1,0 +1,55 @@
+"""A collector whose source is waited for: a conversion that takes long, a serial line."""
+
+import asyncio
+
+from cistern.capture.collector import SOURCE_SLOW, Collector, Loss
+
+# How long one reading may take: its period, but at least what a slow conversion needs (DS18B20:
+# 0.75 s by its datasheet) and at most so long that a dead device is noticed.
+LEAST_S = 1
+MOST_S = 30
+
+
+class Waiter(Collector):
+    """A Collector of a source that waits: its reads are coroutines and run beside the others.
+
+    A reading that is still awaited when the next is due costs that one: missed, as source_slow.
+    """
+
+    def __init__(self, name, source, ring, period, port):
+        super().__init__(name, source, ring, period, port)
+        self._slow = Loss(SOURCE_SLOW)
+        self.losses.append(self._slow)
+        self._limit_s = min(max(period[0] / 1000000, LEAST_S), MOST_S)
+        self._task = None
+
+    def _read(self, start):
+        if self._task:
+            self.missed += 1
+            self._slow.add(start)
+        else:
+            self._task = asyncio.create_task(self._wait(start))
+
+    async def _wait(self, start):
+        try:
+            values = self._values
+            if values is None:
+                payload = await asyncio.wait_for(self.source.read(), self._limit_s)
+                self.ring.put_payload(start, self._diff(self._ticks_us(), start), payload)
+            else:
+                await asyncio.wait_for(self.source.read_into(values), self._limit_s)
+                self.ring.put(start, self._diff(self._ticks_us(), start), values)
+            self.captured += 1
+        except asyncio.TimeoutError:
+            self.missed += 1
+            self._slow.add(start)
+            self._log("no answer within %d s" % self._limit_s)
+        except Exception as e:  # a driver may raise anything
+            self._fail(start, e)
+        finally:
+            self._task = None
+
+    def stop(self):
+        """No reading is taken from here on; one that is awaited is given up."""
+        if self._task:
+            self._task.cancel()
