@@ -101,9 +101,10 @@ def linear(
     kinds=("program", "erase"),
     recovery=8,
     flash=Nor,
+    limit=10,
 ):
-    """A run of `steps` with cuts at its operations; the Report."""
-    report = Report()
+    """A run of `steps` with cuts at its operations, up to `limit` violations; the Report."""
+    report = Report(limit)
     rng = Random(seed)
     nor = flash(blocks, size, Random(seed + 1))
     nor.bad = dict(bad or {})

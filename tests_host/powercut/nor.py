@@ -161,7 +161,9 @@ def ways(op):
 
 
 class EncryptedNor(Nor):
-    """Flash with encryption, as an ESP32 has it: units of 32 bytes, each programmed once; noise where erased."""
+    """Flash with encryption, as an ESP32 has it: units of 32 bytes, each programmed once; noise
+    where erased.
+    """
 
     UNIT = 32
 
@@ -205,7 +207,9 @@ class EncryptedNor(Nor):
         assert off % self.UNIT == 0 and len(buf) % self.UNIT == 0, "not a unit of encryption"
         first = (n * self.size + off) // self.UNIT
         if self.done.intersection(range(first, first + len(buf) // self.UNIT)):
-            buf = self.rng.randbytes(len(buf))  # what decrypting both ciphertexts as one makes of it
+            buf = self.rng.randbytes(
+                len(buf)
+            )  # what decrypting both ciphertexts as one makes of it
         super().writeblocks(n, buf, off)
 
     def erase(self, at):

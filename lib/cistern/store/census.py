@@ -14,7 +14,7 @@ class Stats:
     capacity, used: bytes of all sectors, and of those that hold something needed. unsent: bytes of
     unsent payloads; unsent_readings: {definition: readings}; set_aside: readings; complete:
     whether these three count all sectors yet. lost: {(CRC32 of the definition, reason): readings},
-    since the log was initialised. Since mounting: erases, forced_erases (that an append had to
+    since the log was initialised. cycles: erases of a sector so far, on average. Since mounting: erases, forced_erases (that an append had to
     wait for), failures (programs and erases that did not work), programmed (bytes).
     """
 
@@ -82,6 +82,7 @@ class Census:
         s.set_aside = self._aside
         s.unsent_readings = {d: n for d, n in self._readings.items() if n}
         s.lost = {(key[0], REASONS[key[1]]): n for key, n in log.state.losses.items()}
+        s.cycles = log.next / log.count
         s.erases = log.erases
         s.forced_erases = log.forced_erases
         s.failures = log.failures

@@ -1,9 +1,10 @@
 """A log's block device on a partition with flash encryption.
 
-Such a partition takes programs of whole units of 32 bytes, each unit once, and erased flash reads as noise. So
-records are padded to units; what was erased in this boot and not written since is remembered and reads as FF; and
-a byte that the log clears in place is written as a patch, into a unit at the end of its sector. After a restart
-the log sees noise behind its last record and begins a new sector.
+Such a partition takes programs of whole units of 32 bytes, each unit once, and erased flash reads
+as noise. So records are padded to units; what was erased in this boot and not written since is
+remembered and reads as FF; and a byte that the log clears in place is written as a patch, into a
+unit at the end of its sector. After a restart the log sees noise behind its last record and begins
+a new sector.
 """
 
 from binascii import crc32
@@ -14,8 +15,9 @@ from cistern.store.sector import MAGIC
 const = int  # MicroPython's compiler knows const() by its name
 
 _UNIT = const(32)
-# One is kept for the byte that says that the whole sector is done with. Parcels of 225 bytes and more have a unit
-# for each mark; of smaller ones some may be sent again after a restart, under the same name.
+# One is kept for the byte that says that the whole sector is done with. Parcels of 225 bytes and
+# more have a unit for each mark; of smaller ones some may be sent again after a restart, under the
+# same name.
 _PATCHES = const(16)
 _DONE_AT = const(24)
 
@@ -84,7 +86,8 @@ class EncryptedDevice:
             return
         self._patched = n
         self._patches = found = dict(self._unplaced.get(n, ()))
-        # A unit whose program was cut short cannot be told from an erased one: the first is left out.
+        # A unit whose program was cut short cannot be told from an erased one: the first is left
+        # out.
         free = 1
         unit = bytearray(_UNIT)
         for i in range(self._next.get(n, _PATCHES)):
@@ -115,8 +118,8 @@ class EncryptedDevice:
 def prepare(partition, urandom):
     """Erase the partition and begin a log on it.
 
-    What never had a log cannot be told from one that is damaged where erased flash reads as noise; so Log.mount()
-    alone does not do this.
+    What never had a log cannot be told from one that is damaged where erased flash reads as noise;
+    so Log.mount() alone does not do this.
     """
     from cistern.store.log import Log
 

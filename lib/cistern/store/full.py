@@ -23,7 +23,8 @@ def give_up_oldest(log, record):
     oldest = log.after(0)
     if oldest < 0 or (record and oldest == log.block):
         return
-    # Without a trace of it in the log this is for flash that can be written, not for one that fails.
+    # Without a trace of it in the log this is for flash that can be written, not for one that
+    # fails.
     if record or log.program(oldest, b"\0", _DONE_AT):
         _give_up(log, oldest, _LOG_FULL, record)
 
