@@ -2,5 +2,5 @@
 # ruff: noqa: F821 - the names are MicroPython's manifest language
 include("$(PORT_DIR)/boards/manifest.py")
 package("cistern", base_path="../lib", opt=3)
-# The simulated hardware in port/simulated and the ports of PCs come along; nothing on a chip imports
-# them, and frozen code takes no heap.
+# The ports of PCs and their simulated hardware come along; nothing on a chip imports them, and
+# frozen code takes no heap.

@@ -1,6 +1,7 @@
 """The loss experiment, short: `make chaos` is the long one. And the experiment's own tests."""
 
 import asyncio
+import os
 import random
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -14,6 +15,8 @@ from chaos.rig import Boot
 from chaos.run import experiment
 from chaos.verify import Evidence, verify
 from chaos.weather import Met
+from net_support import missing
+from support import micropython_command
 
 LOSING = ("cut before a request", "answer lost after the commit", "cut during the answer")
 # Runs of the experiment, all at the same time: most of what they do is wait.
@@ -31,14 +34,17 @@ RUNS = {
 }
 
 
+SEED = int(os.environ.get("CISTERN_SEED") or random.randrange(1 << 32))
+
+
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory):
-    """{name of the run: its Outcome}; the seeds are in what a failure prints."""
+    """{name of the run: its Outcome}. A failure prints the seed; CISTERN_SEED takes it again."""
+    if micropython_command() is None:
+        missing("micropython")
     with ThreadPoolExecutor(len(RUNS)) as pool:
         begun = {
-            name: pool.submit(
-                experiment, tmp_path_factory.mktemp("chaos"), random.randrange(1 << 32), **run
-            )
+            name: pool.submit(experiment, tmp_path_factory.mktemp("chaos"), SEED, **run)
             for name, run in RUNS.items()
         }
         return {name: one.result() for name, one in begun.items()}
@@ -75,18 +81,21 @@ def test_capture_never_waits(tmp_path):
     """100 Hz is as punctual while a cloud hangs as without any; at the same time, so that a busy
     machine disturbs all alike, and again when it disturbed one more than the others.
     """
-    for i in range(3):
+    if micropython_command() is None:
+        missing("micropython")
+    seen = []
+    for i in range(4):
         folder = tmp_path / str(i)
         folder.mkdir()
         found = asyncio.run(capture_while_waiting(folder, 7))
+        seen.append(dict(found))
         allowed = 2 * found.pop("no cloud").share + 0.04
-        blocked = found.pop("blocked")
-        assert blocked.share > allowed, f"a sync that blocks is not noticed: {blocked}"
-        assert all(waited.hung for waited in found.values()), found
-        slow = {way: waited for way, waited in found.items() if waited.share > allowed}
-        if not slow:
+        # A sync that blocks on purpose: if it is not noticed, nothing would be.
+        noticed = found.pop("blocked").share > allowed
+        assert all(waited.hung for waited in found.values()), seen
+        if noticed and all(waited.share <= allowed for waited in found.values()):
             return
-    raise AssertionError(f"not as punctual as without a cloud ({allowed:.1%}): {slow}")
+    raise AssertionError(f"not as punctual as without a cloud: {seen}")
 
 
 # The parts of the experiment.
@@ -137,7 +146,7 @@ def test_what_is_as_promised_is_not_complained_about():
         _evidence(range(9), kept=[("unsent", "s", 1, 9)], drained=False),
         _evidence(losses=[("log_full", 10)]),  # let go, although in the cloud: no answer had come
     ):
-        assert verify(evidence, ["s"])["s"].wrong == []
+        assert verify(evidence, {"s": 1})["s"].wrong == []
 
 
 @pytest.mark.parametrize(
@@ -155,27 +164,31 @@ def test_what_is_as_promised_is_not_complained_about():
         (_evidence([]), "nothing is in the cloud"),
         (_evidence(range(95)), "times from"),
         (_evidence(conflicts=2), "2 parcels came again with other readings"),
+        (
+            _evidence(counted={"unsent": 0, "set aside": 1, "lost": 0}),
+            "the firmware counts {'unsent': 0, 'set aside': 1, 'lost': 0} on its flash",
+        ),
     ],
 )
 def test_a_broken_promise_is_found(evidence, words):
-    assert words in "\n".join(verify(evidence, ["s"])["s"].wrong)
+    assert words in "\n".join(verify(evidence, {"s": 1})["s"].wrong)
 
 
 def test_marks_on_the_flash_that_nobody_allowed_are_found():
     evidence = _evidence(uploads=[_upload(3, "2.28", "2.99"), _upload(14, "2.28")])
     evidence.boots[0].sent = {"1.28", "3.28"}
     evidence.flash.parcels = [_parcel("set aside", "2.28")]
-    wrong = "\n".join(verify(evidence, ["s"])["s"].wrong)
+    wrong = "\n".join(verify(evidence, {"s": 1})["s"].wrong)
     assert "1 parcels are marked as sent, but the cloud does not have them: 3.28" in wrong
     assert "set aside that the cloud never refused by themselves: 2.28" in wrong
     evidence.uploads.append(_upload(3, "2.28"))
-    assert "set aside" not in "\n".join(verify(evidence, ["s"])["s"].wrong)
+    assert "set aside" not in "\n".join(verify(evidence, {"s": 1})["s"].wrong)
 
 
 def test_times_out_of_order_are_found():
     evidence = _evidence()
     evidence.stored[3] = ("s", 1, 3, 109 * 10**9, "1.28")
-    assert "not in the order" in "\n".join(verify(evidence, ["s"])["s"].wrong)
+    assert "not in the order" in "\n".join(verify(evidence, {"s": 1})["s"].wrong)
 
 
 # The models of the others.

@@ -56,7 +56,7 @@ def harm(how):
     async def block(self, *more):
         import time
 
-        time.sleep(0.4)
+        time.sleep(1)
         await send(self, *more)
 
     Uploader._send = {"ack first": ack_first, "block": block}[how]

@@ -103,13 +103,15 @@ async def capture_while_waiting(folder, seconds):
     Returns {way: Waited}; the last two are called "no cloud" and "blocked".
     """
     certificates = Certificates(folder)
-    upload, silent = StalledUpload(tls_context(*certificates.server("good", NAME))), SilentServer()
-    names = DeadNameServer()
+    context = tls_context(*certificates.server("good", NAME))
+    upload, other = StalledUpload(context), StalledUpload(context)
+    silent, names = SilentServer(), DeadNameServer()
     (folder / "machine.json").write_text(json.dumps(machine({"fast": HZ}, INTERVAL_MINS)))
     (folder / "secret").write_text(SECRET)
     loop = asyncio.get_running_loop()
-    servers = [await asyncio.start_server(s.serve, "127.0.0.1", 0) for s in (upload, silent)]
-    stalled, mute = [f"https://127.0.0.1:{s.sockets[0].getsockname()[1]}" for s in servers]
+    hanging = upload, silent, other
+    servers = [await asyncio.start_server(one.serve, "127.0.0.1", 0) for one in hanging]
+    stalled, mute, last = [f"https://127.0.0.1:{s.sockets[0].getsockname()[1]}" for s in servers]
     dns, _ = await loop.create_datagram_endpoint(
         lambda: names, local_addr=("127.0.0.1", 0), family=socket.AF_INET
     )
@@ -122,7 +124,7 @@ async def capture_while_waiting(folder, seconds):
             {"dns": dns.get_extra_info("sockname")[1]},
             names,
         ),
-        "blocked": (stalled, {"harm": "block"}, upload),
+        "blocked": (last, {"harm": "block"}, other),
     }
     boards = {}
     try:

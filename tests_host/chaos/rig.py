@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -12,6 +13,8 @@ from pathlib import Path
 
 from bench_support import PART, SECRET, Board, machine
 from chaos.names import NAME
+from cistern.port.nor import NorFile
+from cistern.store import Log
 from cistern_tools import mpy, paths
 from cistern_tools.flashlog import read_image
 from cistern_tools.query import connect
@@ -200,6 +203,17 @@ class Device:
     def image(self):
         """What is on the flash, as a FlashLog."""
         return read_image(self.flash.read_bytes())
+
+    def counted(self):
+        """What the firmware's own log makes of the flash: readings by state, and those lost."""
+        copy = self.folder / "copy.flash"
+        shutil.copy(self.flash, copy)
+        stats = Log.mount(NorFile(str(copy), copy.stat().st_size), os.urandom).stats()
+        return {
+            "unsent": sum(stats.unsent_readings.values()),
+            "set aside": stats.set_aside,
+            "lost": sum(stats.lost.values()),
+        }
 
     def pending(self):
         """Readings on the flash that are not in the cloud, in its own words; None before any."""

@@ -181,6 +181,7 @@ class Experiment:
             self.proxy.uploads,
             drained,
             self.receiver.rows("SELECT coalesce(sum(conflicts), 0) FROM streams")[0][0],
+            self.device.counted(),
         )
 
 

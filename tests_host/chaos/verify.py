@@ -14,7 +14,7 @@ SHOWN = 12
 class Tally:
     """Counts of one stream. wrong: broken promises, sentences.
 
-    at_power_cuts: captured, and in RAM only when power went, as far as the board had said.
+    at_power_cuts: captured, and in RAM only when power went, by the rate.
     overlap: counted as lost or set aside, but also in the cloud, which the board could not know.
     gaps: what is missing below the last durable reading, sentences.
     """
@@ -38,7 +38,8 @@ class Evidence:
 
     boots: of rig. stored: rows (component, boot, n, time in ns, parcel "sector.index"). flash: a
     FlashLog. uploads: of exchange. drained: the board had said that nothing is pending.
-    conflicts: parcels that came with other readings than those stored under their name.
+    conflicts: parcels that came with other readings than those stored under their name. counted:
+    what the firmware's own log says of the flash, {"unsent", "set aside", "lost": readings}.
     """
 
     boots: list
@@ -47,11 +48,12 @@ class Evidence:
     uploads: list
     drained: bool = True
     conflicts: int = 0
+    counted: dict | None = None
 
 
-def verify(evidence, components):
-    """{component: Tally}, for components that are counters."""
-    tallies = {name: Tally() for name in components}
+def verify(evidence, sensors):
+    """{component: Tally}. sensors: {component: Hz}, all counters."""
+    tallies = {name: Tally() for name in sensors}
     stored = defaultdict(Counter)  # (component, boot): how often each n is there
     times = defaultdict(dict)
     for component, boot, n, time_ns, _ in evidence.stored:
@@ -63,7 +65,8 @@ def verify(evidence, components):
         for boot in evidence.boots:
             key = name, boot.number
             kept = aside[key], left[key]
-            _boot(tally, boot, name, stored.pop(key, Counter()), kept, times[key])
+            ran = _most(boot, times[key], sensors[name])
+            _boot(tally, boot, name, stored.pop(key, Counter()), kept, times[key], ran)
         tally.aside = sum(len(n) for (c, _), n in aside.items() if c == name)
         unsent = sum(len(n) for (c, _), n in left.items() if c == name)
         if unsent and evidence.drained:
@@ -75,6 +78,14 @@ def verify(evidence, components):
         text = f"{component}: {len(numbers)} readings of a start {boot} that never was"
         tallies[next(iter(tallies))].wrong.append(text)
     _parcels(tallies, evidence)
+    found = {
+        "unsent": sum(map(len, left.values())),
+        "set aside": sum(map(len, aside.values())),
+        "lost": sum(loss["readings"] for loss in evidence.flash.losses),
+    }
+    if evidence.counted not in (None, found):
+        text = f"the firmware counts {evidence.counted} on its flash, the decoder {found}"
+        tallies[next(iter(tallies))].wrong.append(text)
     return tallies
 
 
@@ -87,16 +98,26 @@ def _on_flash(evidence, state):
     return found
 
 
-def _boot(tally, boot, name, stored, kept, times):
+def _most(boot, times, hz):
+    """Readings that a start of the board has taken, by its end; only the clock can tell what it
+    did in the moments before a power cut.
+    """
+    if boot.orderly or not times:
+        return 0
+    return int((boot.end - min(times.values()) / 1e9) * hz) + 1
+
+
+def _boot(tally, boot, name, stored, kept, times, most):
     """One start of the board: its numbers are 0, 1, 2, … without gap or double.
 
-    kept: numbers on the flash, of parcels that are set aside and of those to be sent.
+    kept: numbers on the flash, of parcels that are set aside and of those to be sent. most: of
+    readings, by the clock.
     """
     aside, left = kept
     status = boot.streams.get(name, {})
     said = status.get("durable", 0)
     last = max([*stored, *aside, *left, said - 1])
-    captured = max(last + 1, status.get("captured", 0))
+    captured = max(last + 1, status.get("captured", 0), most)
     missing = [n for n in range(last + 1) if not (n in stored or n in aside or n in left)]
     doubled = sum(count - 1 for count in stored.values())
     tally.captured += captured

@@ -3,25 +3,19 @@
 CASES and their checksums are those of google's protobuf: test_expand_protobuf.py holds it to that.
 """
 
-import asyncio
 import gc
 import struct
-from array import array
 from binascii import crc32, hexlify
 
 from cistern.cloud import expand, plain
 from cistern.cloud.datasync import sensor_data
 from cistern.cloud.expand import PIECE, Expander
 from cistern.cloud.protobuf import MAX_DEPTH
-from cistern.record import Reader, Ring, Shape, Stream
+from cistern.record import Reader, Shape, Stream
 from cistern.record.loose import Timestamp, widened
 from cistern.record.shape import node_of, put_leaf, shape_of
 from cistern.record.stream import definition
 from cistern.record.value import MAX_READING, put_int, put_uint
-from cistern.store import Log
-from cistern.store.ram import RamDevice
-from cistern.sync.clock import Clock
-from cistern.sync.uploader import Uploader
 
 STREAM = Stream("rdk:component:sensor", "s", "Readings")
 UTC = 1795365111000000  # of the boot's start
@@ -30,7 +24,7 @@ INF = float("inf")
 
 
 class Parcel:
-    """Readings as record writes them. payloads: [dict]; times, latencies: [µs], repeated as needed.
+    """Readings as record writes them. payloads: [dict]; times, latencies: [µs], repeated if short.
 
     shape: which one, instead of the narrowest.
     """
@@ -87,17 +81,31 @@ def _f32(bits):
     return struct.unpack("<f", struct.pack("<I", bits))[0]
 
 
-# Milliseconds whose nanoseconds take 0 to 5 bytes, a period that meets them all, seconds that turn.
+# Milliseconds whose nanoseconds take 0 to 5 bytes, a period for them all, seconds that turn.
 TIMES = (0, 1, 16, 17, 2097, 2098, 268435, 268436, 999999, 1000000)
 SHORT = (0, 1, 127, 128, 3000)
 FLAT = {"readings": {"humidity": 41, "c": True, "b": None, "a": -1.5, "": 0}}
 NUMBERS = (0, 1, -1, 63, 64, 8191, -8192, 1 << 20, (1 << 24) + 1, -(1 << 27), (1 << 27) - 1,
            1 << 27, -(1 << 27) - 1, (1 << 30) - 1, 1 << 31, (1 << 53) + 1, (1 << 54) + 2,
            -(1 << 63), (1 << 64) - 1, (1 << 70) + (1 << 17), 10**40)  # fmt: skip
-FLOATS = (0.0, -0.0, 1.0, -1.5, 65504.0, 2.0**-126, 2.0**127, -(2.0**100), 0.1, 42.42, 1e300, 5e-324)
+FLOATS = (
+    0.0,
+    -0.0,
+    1.0,
+    -1.5,
+    65504.0,
+    2.0**-126,
+    2.0**127,
+    -(2.0**100),
+    0.1,
+    42.42,
+    1e300,
+    5e-324,
+)
 F32_BITS = (0, 1 << 31, 1, 0x007FFFFF, 0x80000001, 0x00400000, 0x00800000, 0x7F7FFFFF, 0x7F800000,
             0xFF800000, 0x7FC00000, 0xFFC12345, 0x3F800000, 0xBF800001, 0x42280000)  # fmt: skip
-VALUES = (None, True, "", "Grüße 🌊", b"", b"\x00\xff", [], [1, [2.5, None]], {}, {"k": {"l": "m"}},
+VALUES = (None, True, "", "Grüße 🌊", b"", b"\x00\xff", [], [1, [2.5, None]], {},
+          {"k": {"l": "m"}},
           Timestamp(0), Timestamp(UTC), Timestamp(UTC + 120000), Timestamp(UTC + 1),
           Timestamp(-1), Timestamp(951782400000000), Timestamp(253402300799999999))  # fmt: skip
 VECTOR = Shape([(("angular_velocity", k), "f32") for k in "xyz"])
@@ -107,7 +115,8 @@ CASES = (
     ("gpios", [{"high": i % 3 == 0} for i in range(60)], TIMES, SHORT, 0, None),
     ("vector", [{"angular_velocity": {"x": i / 8, "y": -i * 1.0, "z": 0.0}} for i in range(60)],
      TIMES, SHORT, 1000000, VECTOR),
-    ("float32", [{"v": _f32(b)} for b in F32_BITS], TIMES, SHORT, 10000, Shape(((("v",), "f32"),))),
+    ("float32", [{"v": _f32(b)} for b in F32_BITS], TIMES, SHORT, 10000,
+     Shape(((("v",), "f32"),))),
     ("int", [{"n": n} for n in NUMBERS], TIMES, SHORT, 10000, None),
     ("floats", [{"v": x, "n": {"m": x}} for x in FLOATS], TIMES, SHORT, 10000, None),
     ("flat", [FLAT for _ in range(30)], TIMES, SHORT, 10000, None),
@@ -115,7 +124,8 @@ CASES = (
      TIMES, SHORT, 10000, None),
     ("nothing", [{}, {}, {}], TIMES, SHORT, 10000, None),
     ("values", [{"v": v, "a": 1} for v in VALUES], TIMES, SHORT, 10000, None),
-    ("come and go", [{"r": {k: i for k in "cab"[: i % 4]}, "x%d" % (i % 3): "y"} for i in range(40)],
+    ("come and go",
+     [{"r": dict.fromkeys("cab"[:i % 4], i), "x%d" % (i % 3): "y"} for i in range(40)],
      TIMES, SHORT, 10000, None),
     ("strings", [{"text": "é" * (i * 9), "n": i} for i in range(50)], TIMES, SHORT, 10000, None),
     ("keys", [{"b": 1, "a": 2, "ab": 3, "B": 4, "é": 5, "z" * 130: 6, "aa": 7}],
@@ -153,8 +163,10 @@ def parcels():
     """(name, Parcel) of all cases."""
     for name, payloads, times, latencies, period, shape in CASES:
         if name == "deep":
+            deep = payloads[0]
             for _ in range(MAX_DEPTH - 1):
-                payloads = [{"d": payloads[0]}]
+                deep = {"d": deep}
+            payloads = [deep]  # noqa: PLW2901
         yield name, Parcel(payloads, times, latencies, period, shape)
 
 
@@ -190,9 +202,7 @@ def test_golden_readings_of_every_collectable_method():
 
 
 def test_golden_second_reading_of_an_upload():
-    out = Parcel([{"readings": {"fake_sensor": 1.5}}], (1000000,), (1,)).expanded(
-        1700000000000000
-    )
+    out = Parcel([{"readings": {"fake_sensor": 1.5}}], (1000000,), (1,)).expanded(1700000000000000)
     assert str(hexlify(out), "ascii") == (
         "12410a130a060881e2cfaa0612090881e2cfaa0610e807122a0a280a0872656164696e6773121c2a1a0a18"
         "0a0b66616b655f73656e736f72120911000000000000f83f"
@@ -245,7 +255,9 @@ def test_a_buffer_is_used_again_for_the_next_parcel():
     second = Parcel([{"a": 1.5, "b": -2}] * 50, TIMES, SHORT)
     expander = Expander(second.definition, buf)
     for _ in range(2):
-        assert b"".join([bytes(x) for x in expander.pieces(second.payload, UTC)]) == second.generic()
+        assert (
+            b"".join([bytes(x) for x in expander.pieces(second.payload, UTC)]) == second.generic()
+        )
 
 
 def test_a_parcel_cut_off_ends_with_an_error_and_nothing_false():

@@ -14,8 +14,9 @@ class Stats:
     capacity, used: bytes of all sectors, and of those that hold something needed. unsent: bytes of
     unsent payloads; unsent_readings: {definition: readings}; set_aside: readings; complete:
     whether these three count all sectors yet. lost: {(CRC32 of the definition, reason): readings},
-    since the log was initialised. cycles: erases of a sector so far, on average. Since mounting: erases, forced_erases (that an append had to
-    wait for), failures (programs and erases that did not work), programmed (bytes).
+    since the log was initialised. cycles: erases of a sector so far, on average. Since mounting:
+    erases, forced_erases (that an append had to wait for), failures (programs and erases that did
+    not work), programmed (bytes).
     """
 
 
