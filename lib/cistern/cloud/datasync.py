@@ -25,10 +25,10 @@ def upload_metadata(part_id, stream, file_name, tags):
     w.field(7, file_name)
     w.varint(TABULAR_SENSOR)
     w.varint(6 << 3)
-    w.field(5, stream.method)
-    w.field(3, stream.component_name)
-    w.field(2, stream.component_type)
-    w.field(1, part_id)
+    names = stream.method, stream.component_name, stream.component_type, part_id
+    for i in range(4):
+        if names[i]:
+            w.field(b"\5\3\2\1"[i], names[i])
     w.head(1, 0)
     return w.view()
 

@@ -8,12 +8,13 @@ def double_of_int(n):
     m = abs(n)
     e = 1077
     # 53 bits, one that rounds, and one for all that follow.
-    while m >> 55:
-        m = m >> 1 | m & 1
-        e += 1
-    while not m >> 54:
-        m <<= 1
-        e -= 1
+    for step in (32, 8, 1):
+        while m >> 54 + step:
+            m = m >> step | (m & (1 << step) - 1 != 0)
+            e += step
+        while not m >> 55 - step:
+            m <<= step
+            e -= step
     # Rounding up to the next power of 2 carries into the exponent, as it should.
     bits = (e - 1 << 52) + (m >> 2) + (m & 7 in (3, 6, 7))
     if bits >> 52 > 2046:
