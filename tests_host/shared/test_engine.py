@@ -313,3 +313,11 @@ def test_callbacks_while_the_engine_has_the_ring_lose_nothing_and_keep_the_order
     sealed = ring.seal(bytearray(2048), port.now & 0x3FFFFFFF, port.now)
     values = [v[0] for _, _, v in Reader(read_definition(sealed.definition)[1], sealed.payload)]
     assert values == list(range(len(values)))
+
+
+def test_every_reason_of_capture_has_a_name_in_the_log():
+    from cistern.capture import collector
+    from cistern.store import REASONS
+
+    for reason in ("LATE", "SOURCE_ERROR", "RING_FULL", "STALLED", "SOURCE_SLOW"):
+        assert getattr(collector, reason) in REASONS

@@ -17,7 +17,16 @@ from datetime import UTC, datetime, timedelta
 MAGIC, VERSION = b"CSt", 1
 SECTOR_HEAD, RECORD_HEAD, PAGE = 32, 8, 256
 DEFINITION, BOOT, ANCHOR, DROP, STATE = 0xF0, 0xF1, 0xF2, 0xF3, 0xF4
-REASONS = ("other", "log_full", "thinned", "ring_full", "source_error", "late")
+REASONS = (
+    "other",
+    "log_full",
+    "thinned",
+    "ring_full",
+    "source_error",
+    "late",
+    "source_slow",
+    "stalled",
+)
 NULL, FALSE, TRUE, INT, F32, F64, STRING, BYTES, TIME, STRUCT, LIST, U16, ANY, OPTIONAL = range(
     1, 15
 )

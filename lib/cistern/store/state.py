@@ -8,7 +8,16 @@ from binascii import crc32
 from struct import pack, unpack_from
 
 # The index is the code on flash.
-REASONS = ("other", "log_full", "thinned", "ring_full", "source_error", "late")
+REASONS = (
+    "other",
+    "log_full",
+    "thinned",
+    "ring_full",
+    "source_error",
+    "late",
+    "source_slow",
+    "stalled",
+)
 _ANCHOR = "<IQQI"  # boot, uptime, UTC, uncertainty
 _LOSS = "<IBI"  # CRC32 of the definition, reason, readings
 # Bytes of a sector for each anchor of 24 and for each loss of 9: both take an eighth of a sector
