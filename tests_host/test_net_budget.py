@@ -24,7 +24,7 @@ def test_heap():
     """On a PC every pointer has 64 bits, so a board needs less."""
     peaks = []
     with process(sys.executable, str(HERE / "net_grpcio_server.py")) as port:
-        # On a busy machine frames of the server pile up, and what they say is held a moment longer.
+        # On a busy machine frames of the server pile up, and what they say is held for longer.
         while len(peaks) < TRIES and not (peaks and min(peaks) <= HEAP):
             peak, _ = net.ours("micropython", {"what": "memory", "port": port, "size": 1 << 20})
             peaks.append(peak)
