@@ -1,11 +1,11 @@
-"""What it costs to make protobuf of a reading: counted, by the cost table of the chip; and measured.
+"""What it costs to make protobuf of a reading: counted, with the chip's cost table; and measured.
 
     python tests_host/bench/expand.py
 
 Counted: the lines of Python that run for a parcel. Machine code (cloud/fast.py is run here as the
-Python that it also is) takes 0.06 µs a line: the table has 0.18 µs for a turn of a loop of three, a
-test, a store into a bytearray and an increment. Bytecode takes 2.2 µs a line, as an empty turn of a
-loop, and 7.0 µs more where it calls a function of ours. An upload expands twice, once to count.
+Python that it also is) takes 0.06 µs a line: the table has 0.18 µs for a turn of a loop of three,
+a test, a store into a bytearray and an increment. Bytecode takes 2.2 µs a line, as an empty turn
+of a loop, and 7.0 µs more where a function of ours is called. Uploads expand twice, once to count.
 Measured: MicroPython on this machine, for how much faster the fast way is than the generic one.
 """
 
@@ -17,7 +17,7 @@ SHAPES = (
     ("Readings, a float", [("readings", "celsius")], "f32", [21.5]),
     ("TicksCount", [("ticks",)], "int", [123456]),
     ("vector of 3 floats", [("angular_velocity", k) for k in "xyz"], "f32", [0.5, -9.75, 0.0]),
-    ("Readings, 20 floats", [("readings", "f%02d" % k) for k in range(20)], "f32", [1.5] * 20),
+    ("Readings, 20 floats", [("readings", f"field_{k}") for k in range(20)], "f32", [1.5] * 20),
 )
 READINGS = 100
 BAR_US = 120
@@ -73,7 +73,7 @@ def measured():
             end = time.ticks_us()
             best[0] = min(best[0], time.ticks_diff(middle, start))
             best[1] = min(best[1], time.ticks_diff(end, middle))
-        print("%s\t%f\t%f" % (name, best[0] / READINGS, best[1] / READINGS))
+        print(f"{name}\t{best[0] / READINGS}\t{best[1] / READINGS}")
 
 
 class Counts:
@@ -124,9 +124,7 @@ def counted():
     import cistern.cloud.expand as module
 
     module.expand = machine_code()
-    print(
-        "%-20s %6s %6s %6s %8s %9s" % ("a reading", "native", "lines", "calls", "us", "us twice")
-    )
+    print("a reading            native lines  calls  once us  twice us")
     fine = True
     for name, paths, kind, values in SHAPES:
         definition, payload = parcel(paths, kind, values)
@@ -138,11 +136,10 @@ def counted():
         sys.settrace(None)
         n = counts.native, counts.lines, counts.calls
         us = (n[0] * NATIVE_US + n[1] * LINE_US + n[2] * CALL_US) / READINGS
-        print(
-            "%-20s %6.0f %6.2f %6.2f %8.1f %9.1f" % (name, *[x / READINGS for x in n], us, 2 * us)
-        )
+        native, lines, calls = [x / READINGS for x in n]
+        print(f"{name:20} {native:6.0f} {lines:5.2f} {calls:6.2f} {us:8.1f} {2 * us:9.1f}")
         fine = fine and (2 * us <= BAR_US or len(paths) > 3)
-    print("bar: %d us a reading, of one field or a vector" % BAR_US)
+    print(f"bar: {BAR_US} us a reading of one field or a vector")
     return fine
 
 
@@ -155,20 +152,22 @@ def main():
     sys.path.insert(0, str(Path(__file__).parents[1]))
     from support import LIB, micropython_command
 
+    sys.path.insert(0, str(LIB))
     fine = counted()
     command = micropython_command()
     if command:
-        env = {**os.environ, "MICROPYPATH": f".frozen:{LIB}"}
+        env = dict(os.environ, MICROPYPATH=f".frozen:{LIB}")
         done = subprocess.run(
             [*command, "-X", "heapsize=8M", __file__], env=env, capture_output=True, text=True
         )
-        print(done.stderr, end="")
-        print("%-20s %8s %8s   MicroPython here" % ("us a reading", "fast", "generic"))
+        if done.returncode:
+            print(done.stdout, done.stderr)
+            return 1
+        print("MicroPython here       fast us  generic us")
         for line in done.stdout.splitlines():
             name, fast, slow = line.split("\t")
-            ratio = float(slow) / float(fast)
-            print("%-20s %8.2f %8.2f   1 : %.0f" % (name, float(fast), float(slow), ratio))
-        fine = fine and done.returncode == 0
+            fast, slow = float(fast), float(slow)
+            print(f"{name:20} {fast:9.2f} {slow:11.2f}   1 : {slow / fast:.0f}")
     return 0 if fine else 1
 
 
