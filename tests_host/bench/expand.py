@@ -158,7 +158,10 @@ def main():
     if command:
         env = dict(os.environ, MICROPYPATH=f".frozen:{LIB}")
         done = subprocess.run(
-            [*command, "-X", "heapsize=8M", __file__], env=env, capture_output=True, text=True
+            command + ["-X", "heapsize=8M", __file__],  # noqa: RUF005 - MicroPython reads this too
+            env=env,
+            capture_output=True,
+            text=True,
         )
         if done.returncode:
             print(done.stdout, done.stderr)
