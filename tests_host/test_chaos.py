@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from chaos import faults, rivals
+from chaos.exchange import Upload
 from chaos.hang import capture_while_waiting
 from chaos.rig import Boot
 from chaos.run import experiment
@@ -129,7 +130,7 @@ def _evidence(numbers=range(10), durable=10, kept=(), losses=(), **more):
 
 
 def _upload(told, *names):
-    return SimpleNamespace(told=told, parcels=list(names))
+    return Upload(0, list(names), told, told == 0)
 
 
 def _parcel(state, name):

@@ -21,12 +21,15 @@ OK = (b"grpc-status", b"0")
 
 @dataclass
 class Upload:
-    """What the proxy saw of one upload. parcels: "sector.index"es, None if it did not look."""
+    """What the proxy saw of one upload. parcels: "sector.index"es, None if it did not look.
 
-    at: float
+    ended: second. sure: the board was told that all is well, and nothing kept it from hearing it.
+    """
+
+    ended: float
     parcels: list | None = None
-    committed: bool = False
     told: int | None = None
+    sure: bool = False
 
 
 class Exchange:
@@ -55,9 +58,9 @@ class Exchange:
         finally:
             if fault:
                 weather.meet(fault, since, committed=self.committed, told=self.told)
-            self._note(since)
+            self._note(weather.now(), self.told == 0 and not fault)
 
-    def _note(self, at):
+    def _note(self, now, sure):
         if dict(self.headers).get(b":path") != UPLOAD:
             return
         names = None
@@ -65,7 +68,7 @@ class Exchange:
             metadata = DataCaptureUploadRequest.FromString(self.body[PREFIX:]).metadata
             named = parcels.parse(metadata.file_name)
             names = [f"{p.sector}.{p.index}" for p in named.parcels] if named else []
-        self.session.proxy.uploads.append(Upload(at, names, self.committed, self.told))
+        self.session.note(Upload(now, names, self.told, sure))
 
     def given_up(self):
         """The board does not want the answer any more."""

@@ -48,7 +48,7 @@ class StalledUpload:
     async def serve(self, reader, writer):
         """One connection."""
         wire = Wire(reader, writer)
-        with contextlib.suppress(Exception):
+        with contextlib.suppress(Exception, asyncio.CancelledError):
             tls = Tls(wire, self._context)
             await tls.handshake()
             peer = Peer(tls, False)
@@ -79,7 +79,7 @@ class SilentServer:
     async def serve(self, reader, writer):
         """One connection."""
         self.hung += 1
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, asyncio.CancelledError):
             while await reader.read(4096):
                 pass
         writer.close()

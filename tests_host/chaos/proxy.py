@@ -14,6 +14,7 @@ from chaos.wire import READ, Cut, Tls, Wire
 # Of a handshake and a small upload: where a cut "at any byte" may fall.
 HANDSHAKE_BYTES = 1500
 TUNNEL_BYTES = {"up": 4000, "down": 2500}
+HEARD_S = 1.0  # in which a board has dealt with an answer
 HANG_S = 1.5  # a silent connection is given up in the end
 HTTP_1 = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
@@ -165,6 +166,12 @@ class Session:
         self._tasks = set()
         self._tls = tls
         self._ending = False
+        self._last = []  # uploads
+
+    def note(self, upload):
+        """An upload is over."""
+        self.proxy.uploads.append(upload)
+        self._last.append(upload)
 
     async def run(self):
         """Until the connection ends."""
@@ -176,6 +183,10 @@ class Session:
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
+            # What was said just before the end may not have been heard, or not been acted upon.
+            now = self.proxy.weather.now()
+            for upload in self._last:
+                upload.sure = upload.sure and now - upload.ended > HEARD_S
 
     def _on(self, event):
         if isinstance(event, h2.events.RequestReceived):

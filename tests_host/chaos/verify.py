@@ -65,8 +65,8 @@ def verify(evidence, sensors):
         for boot in evidence.boots:
             key = name, boot.number
             kept = aside[key], left[key]
-            ran = _most(boot, times[key], sensors[name])
-            _boot(tally, boot, name, stored.pop(key, Counter()), kept, times[key], ran)
+            most = _most(boot, name, times[key], sensors[name])
+            _boot(tally, boot, name, stored.pop(key, Counter()), kept, times[key], most)
         tally.aside = sum(len(n) for (c, _), n in aside.items() if c == name)
         unsent = sum(len(n) for (c, _), n in left.items() if c == name)
         if unsent and evidence.drained:
@@ -98,13 +98,14 @@ def _on_flash(evidence, state):
     return found
 
 
-def _most(boot, times, hz):
+def _most(boot, name, times, hz):
     """Readings that a start of the board has taken, by its end; only the clock can tell what it
     did in the moments before a power cut.
     """
     if boot.orderly or not times:
         return 0
-    return int((boot.end - min(times.values()) / 1e9) * hz) + 1
+    due = int((boot.end - min(times.values()) / 1e9) * hz) + 1
+    return due - boot.streams.get(name, {}).get("missed", 0)
 
 
 def _boot(tally, boot, name, stored, kept, times, most):
@@ -155,8 +156,8 @@ def _losses(tally, name, evidence):
         for loss in evidence.flash.losses
         if loss["stream"] == stream and loss["reason"] in COUNTED
     )
-    confirmed = {p for u in evidence.uploads if u.told == 0 for p in u.parcels or ()}
-    unsure = sum(c == name and p not in confirmed for c, _, _, _, p in evidence.stored)
+    heard = {p for u in evidence.uploads if u.sure for p in u.parcels or ()}
+    unsure = sum(c == name and p not in heard for c, _, _, _, p in evidence.stored)
     extra = tally.dropped - tally.missing
     if extra < 0:
         where = "; ".join(tally.gaps)

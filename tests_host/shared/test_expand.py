@@ -205,6 +205,33 @@ def test_golden_second_reading_of_an_upload():
     )
 
 
+def test_every_length_around_that_of_two_bytes():
+    for n in range(50, 105):
+        parcel = Parcel([{"k" * n: i} for i in range(20)], TIMES, SHORT)
+        assert parcel.expanded() == parcel.generic(), n
+
+
+def test_more_holes_than_a_form_can_have():
+    for n in (300, 320, 400):
+        parcel = Parcel([{"a": [i] * n} for i in range(3)], TIMES, SHORT)
+        assert parcel.expanded() == parcel.generic(), n
+
+
+def test_a_signalling_nan_becomes_what_a_conversion_makes_of_it():
+    parcel = Parcel([{"v": 1.5}] * 3, TIMES, SHORT, shape=Shape(((("v",), "f32"),)))
+    for bits in (0x7FA00001, 0xFF800001):
+        was = parcel.payload
+        parcel.payload = was.replace(struct.pack("<f", 1.5), struct.pack("<I", bits))
+        assert parcel.payload != was
+        assert parcel.expanded() == parcel.generic()
+        parcel.payload = was
+
+
+def test_latencies_of_hours_and_back():
+    parcel = Parcel([{"v": i} for i in range(12)], TIMES, (3, (1 << 33) + 7, 1 << 33, 1 << 28, 0))
+    assert parcel.expanded() == parcel.generic()
+
+
 def test_years_that_few_machines_see():
     for start in (0, -1, 5 * 10**12, 2**24 * 10**6 - 1, 2**31 * 10**6 - 5, 2**32 * 10**6 - 10**12,
                   2**32 * 10**6 + 7, 250000000000 * 10**6):  # fmt: skip

@@ -23,8 +23,7 @@ def upload_metadata(part_id, stream, file_name, tags):
         w.field(1, key)
         w.head(8, n)
     w.field(7, file_name)
-    w.varint(TABULAR_SENSOR)
-    w.varint(6 << 3)
+    w.varint(6 << 3, TABULAR_SENSOR)
     names = stream.method, stream.component_name, stream.component_type, part_id
     for i in range(4):
         if names[i]:

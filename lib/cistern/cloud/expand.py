@@ -20,13 +20,15 @@ try:
 except (ImportError, AttributeError):
     from cistern.cloud.plain import expand
 
+const = int  # MicroPython's compiler knows const() by its name
+
 # Bytes of a piece, for the caller's buffer: what one call makes of readings (20 of Analogs).
-PIECE = 1024
+PIECE = const(1024)
 # A SensorData's tag and length (3 bytes), its metadata's (2), two timestamps of up to 14.
-_HEAD = 33
+_HEAD = const(33)
 # Kinds of the shape's codes: null has no hole; bool, int, f32, u16; the others have no fixed size.
-_NULL = 15
-_BOOL = 2
+_NULL = const(15)
+_BOOL = const(2)
 _KINDS = b"\0\17\2\0\3\10\0\0\0\0\0\0\4\0\0"
 
 
@@ -40,14 +42,13 @@ class _Form(Writer):
 
     def leaf(self, i):
         kind = self.kinds[i]
-        size = 8
-        if kind in (_NULL, _BOOL):
-            size = 1
-        at = self.room(size)
-        self.buf[at : at + size] = bytes(size)
+        data = b"\x08\0" if kind == _NULL else b"\x20\0"
+        if kind not in (_NULL, _BOOL):
+            data = b"\x11\0\0\0\0\0\0\0\0"
+        at = self.room(len(data))
+        self.buf[at : at + len(data)] = data
         # From the end, which does not move.
-        self.holes[i] = 0 if kind == _NULL else self.n
-        self.varint(8 if kind == _NULL else 32 if kind == _BOOL else 17)
+        self.holes[i] = 0 if kind == _NULL else self.n - 1
 
 
 class Expander:

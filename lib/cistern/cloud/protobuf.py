@@ -6,11 +6,13 @@ always written, and the parts of a map's entry.
 
 from struct import pack_into
 
+const = int  # MicroPython's compiler knows const() by its name
+
 # Nested Struct values deeper than this are refused: google's parsers stop at 100 levels of
 # messages, and a Value in a Struct is three of them.
 MAX_DEPTH = 32
 # Integers up to here are the same as floats of 32 bits, which is what the chip has.
-_EXACT = 1 << 24
+_EXACT = const(1 << 24)
 
 
 class Writer:
@@ -36,14 +38,16 @@ class Writer:
         self.n += size
         return at
 
-    def varint(self, n):
-        """An unsigned number."""
-        size = 1
+    def varint(self, tag, n):
+        """An unsigned number, and before it the tag: fields 1 to 15."""
+        size = 2
         k = n >> 7
         while k:
             k >>= 7
             size += 1
         at = self.room(size)
+        self.buf[at] = tag
+        at += 1
         while n > 127:
             self.buf[at] = n & 127 | 128
             n >>= 7
@@ -51,15 +55,8 @@ class Writer:
         self.buf[at] = n
 
     def head(self, number, n):
-        """Tag (of fields 1 to 15) and length: of what was written since there were `n` bytes."""
-        n = self.n - n
-        if n > 127:
-            self.varint(n)
-            at = self.room(1)
-        else:
-            at = self.room(2)
-            self.buf[at + 1] = n
-        self.buf[at] = number << 3 | 2
+        """Tag and length of a field: of what was written since there were `n` bytes."""
+        self.varint(number << 3 | 2, self.n - n)
 
     def field(self, number, data):
         """A length-delimited field: str or bytes."""
@@ -72,10 +69,12 @@ class Writer:
 
     def timestamp(self, us):
         """google.protobuf.Timestamp (and Duration) of microseconds."""
-        for tag, n in ((16, us % 1000000 * 1000), (8, us // 1000000)):
-            if n:
-                self.varint(n if n > 0 else n + (1 << 64))
-                self.varint(tag)
+        second = us // 1000000
+        us -= second * 1000000
+        if us:
+            self.varint(16, us * 1000)
+        if second:
+            self.varint(8, second if second > 0 else second + (1 << 64))
 
     def struct(self, d, depth=1):
         """google.protobuf.Struct of a dict, keys sorted as by deterministic serialization."""
@@ -108,12 +107,11 @@ class Writer:
         if isinstance(v, str):
             self.field(3, v)
         elif v is None or isinstance(v, bool):
-            self.varint(1 if v else 0)
-            self.varint(8 if v is None else 32)
+            self.varint(8 if v is None else 32, 1 if v else 0)
         elif isinstance(v, float) or (isinstance(v, int) and -_EXACT <= v <= _EXACT):
-            at = self.room(8)
-            pack_into("<d", self.buf, at, v)
-            self.varint(17)
+            at = self.room(9)
+            self.buf[at] = 17
+            pack_into("<d", self.buf, at + 1, v)
         else:
             from cistern.cloud.rare import put
 

@@ -25,9 +25,9 @@ def double_of_int(n):
 def put(w, v):
     """Write a Value: a large integer; as text, bytes (base64) or a time (us: µs since 1970)."""
     if isinstance(v, int):
-        at = w.room(8)
-        w.buf[at : at + 8] = double_of_int(v)
-        w.varint(17)
+        at = w.room(9)
+        w.buf[at] = 17
+        w.buf[at + 1 : at + 9] = double_of_int(v)
     elif isinstance(v, (bytes, bytearray, memoryview)):
         w.field(3, b2a_base64(v).rstrip())
     elif hasattr(v, "us"):
