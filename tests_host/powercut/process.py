@@ -48,13 +48,13 @@ class Board:
             "log_level": "info",
             "models": None,
         }
-        library = mpy.compile_library(mpy.host_architecture())
+        library = mpy.compile_library(mpy.host_architecture(), (paths.SIM_MAIN,))
         self._environment = {
             **os.environ,
             "MICROPYPATH": f".frozen:{library}",
             "CISTERN_SIM": json.dumps(settings),
         }
-        self._command = [*paths.micropython(), "-X", f"heapsize={HEAP}", str(paths.SIM_MAIN)]
+        self._command = [*paths.micropython(), "-X", f"heapsize={HEAP}", str(library / "sim.py")]
 
     def cut(self, after_s):
         """Run for a while, then cut the power; the board's last words: (status or None, log)."""

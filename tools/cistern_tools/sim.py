@@ -57,6 +57,9 @@ def sim(
     ] = False,
     models: Annotated[Path | None, typer.Option(help="Folder with models of your own.")] = None,
     log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
+    program: Annotated[
+        Path, typer.Option(hidden=True, help="Main program, with the library as in its source.")
+    ] = paths.SIM_MAIN,
 ) -> None:
     """Run a simulated board: captures, keeps on FLASH, syncs. The log goes to stderr."""
     settings = {
@@ -75,7 +78,7 @@ def sim(
     if not offline:
         settings["cloud"] = _cloud(cloud, ca, server_name, part_id, secret_file)
     flash.parent.mkdir(parents=True, exist_ok=True)
-    command, library = _command(runtime, size(heap))
+    command, library, program = _command(runtime, size(heap), program)
     environment = {
         **os.environ,
         "MICROPYPATH": f".frozen:{library}",
@@ -83,7 +86,7 @@ def sim(
         # Not as an argument: MicroPython's are at most 255 bytes long.
         "CISTERN_SIM": json.dumps(settings),
     }
-    os.execvpe(command[0], [*command, str(paths.SIM_MAIN)], environment)
+    os.execvpe(command[0], [*command, str(program)], environment)
 
 
 def _cloud(url, ca, server_name, part_id, secret_file):
@@ -110,10 +113,10 @@ def _cloud(url, ca, server_name, part_id, secret_file):
     }
 
 
-def _command(runtime, heap):
-    """The interpreter's command, and the folder that it imports Cistern from."""
+def _command(runtime, heap, program):
+    """The interpreter's command, the folder that it imports Cistern from, and what it runs."""
     if runtime == "cpython":
-        return [sys.executable], paths.LIB
+        return [sys.executable], paths.LIB, program
     if runtime != "micropython":
         raise typer.BadParameter(f"--runtime {runtime!r}: micropython or cpython")
     found = paths.micropython()
@@ -125,10 +128,14 @@ def _command(runtime, heap):
     architecture = mpy.host_architecture()
     if architecture is None or (paths.is_chosen() and not mpy.can_load(found)):
         # Compiling the source on the board takes about as much again as the code itself.
-        return [*found, "-X", f"heapsize={2 * WORDS * heap}"], paths.LIB
+        return [*found, "-X", f"heapsize={2 * WORDS * heap}"], paths.LIB, program
     try:
-        library = mpy.compile_library(architecture)
+        if program == paths.SIM_MAIN:
+            library = mpy.compile_library(architecture, (program,))
+            program = library / program.name
+        else:
+            library = mpy.compile_library(architecture, roots={})
     except subprocess.CalledProcessError as e:
         typer.echo(f"cistern: mpy-cross cannot compile {e.cmd[-1]}; its reason is above", err=True)
         raise typer.Exit(2) from None
-    return [*found, "-X", f"heapsize={WORDS * heap}"], library
+    return [*found, "-X", f"heapsize={WORDS * heap}"], library, program

@@ -93,7 +93,7 @@ def load(text):
         text = text[3:]  # RFC 8259, 8.1: a byte order mark may be ignored
     if len(text) > MAX_TEXT:
         raise ConfigError("the text has %d bytes; at most %d fit" % (len(text), MAX_TEXT), 1, 1)
-    found = borrow("scan").mistake(text)
+    found = borrow("cistern.config.scan").mistake(text)
     if found:
         raise ConfigError(*found)
     return json.loads(text)
@@ -105,16 +105,16 @@ def plan(machine, catalog):
     catalog: answers models(type), methods(type), method_params(type, method) and check(type,
         model, attributes) as the module cistern.resources does.
     """
-    made, found = borrow("planner").plan(machine, catalog)
+    made, found = borrow("cistern.config.planner").plan(machine, catalog)
     if found:
-        made.problems = borrow("explain").problems(found)
+        made.problems = borrow("cistern.config.explain").problems(found)
     return made
 
 
 def borrow(name):
-    """A module of this room that the interpreter does not keep: its heap is free after use."""
-    full = __name__ + "." + name
-    __import__(full)
-    module = sys.modules.pop(full)
-    del globals()[name]  # an import also binds it here
+    """A module that the interpreter does not keep: its heap is free after use."""
+    __import__(name)
+    module = sys.modules.pop(name)
+    room, _, name = name.rpartition(".")
+    delattr(sys.modules[room], name)  # an import also binds it there
     return module
