@@ -138,3 +138,22 @@ def test_what_cannot_be_stored_is_refused_and_leaves_the_ring_whole():
             refused = True
         assert refused, bad
     assert [p for q in emptied(ring, 9, 9) for _, _, p in q] == [{"a": 1}]
+
+
+def test_a_number_that_would_not_end_is_refused_and_the_ring_is_as_it_was():
+    for loose in (False, True):
+        r = Ring(Stream("sensor", "s", "Readings"), 4000, 0)
+        first = {"n": 1, "text": "a"}
+        r.put_payload(0, 0, first)
+        if loose:
+            r.put_payload(1, 0, {"n": None, "text": "a"})
+        held = r.readings, r.used
+        for size in (1023, 1010, 1000):
+            try:
+                r.put_payload(2, 0, {"n": 1 << 400, "text": "a" * size})
+                raise AssertionError("kept")
+            except ValueError as e:
+                assert "1024 bytes" in str(e)
+        assert (r.readings, r.used) == held
+        r.put_payload(3, 0, first)
+        assert r.readings == held[0] + 1

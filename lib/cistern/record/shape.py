@@ -146,6 +146,7 @@ class Shape:
     """
 
     period_us = 0
+    _put = staticmethod(put)
 
     def __init__(self, fields=()):
         self.root = [_STRUCT]
@@ -160,7 +161,10 @@ class Shape:
 
     def put(self, buf, payload):
         """Write the payload's values; how many bytes, or -1 if it does not fit."""
-        return put(buf, 0, self.root, payload)
+        try:
+            return self._put(buf, 0, self.root, payload)
+        except IndexError:  # a number of a thousand digits
+            return check(len(buf))
 
     def values(self, source):
         """Read the values of a reading, in the order of the leaves."""
