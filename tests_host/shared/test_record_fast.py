@@ -15,6 +15,8 @@ FIELDS = {
     "u16": ((("value",), "u16"),),
     "bool": ((("high",), "bool"),),
     "mixed": ((("a", "x"), "u16"), (("a", "y"), "bool"), (("b",), "int"), (("c",), "f32")),
+    "int": ((("ticks",), "int"),),
+    "integers": ((("a",), "int"), (("b",), "bool"), (("c",), "u16"), (("d",), "int")),
     "vector": tuple((("v", k), "f32") for k in "xyz"),
 }
 
@@ -29,7 +31,8 @@ def value(name):
     if name == "bool":
         return random.choice((True, False, 0, 1))
     if name == "int":
-        return random.choice((0, -1, 63, -64, 2**29 - 1, -(2**29), 2**29, 2**31, 2**40, -(2**63)))
+        edges = (0, 63, 64, 8191, 8192, 2**29, 2**30, 2**31, 2**32, 2**40, 2**63)
+        return random.choice((1, -1)) * random.choice(edges) + random.choice((0, 0, -1, 1))
     return random.choice((0.0, -0.0, 1.5, -2.25, 0.1, 1e30, 1e-40, float("inf"), float("nan"), 3))
 
 
@@ -96,9 +99,9 @@ def locked(action):
 
 
 def test_put_allocates_nothing():
-    for name in ("u16", "bool"):
+    for name in ("u16", "bool", "int"):
         r = Ring(STREAM, 400, 10000, Shape(FIELDS[name]))
-        values = [1]
+        values = [1 if name == "bool" else 40000]
         put = r.put
 
         def many(put=put, values=values):

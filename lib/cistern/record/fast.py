@@ -17,6 +17,7 @@ import micropython
 const = int  # MicroPython's compiler knows const() by its name
 
 _BOOL = const(2)
+_INT = const(4)
 _U16 = const(12)
 
 # The state of a ring, see ring.py.
@@ -31,6 +32,7 @@ _FREE = const(11)
 _FIELDS = const(12)
 _NEED = const(13)
 _NEXT = const(14)
+_INTEGER = const(15)  # a machine's int on its way to a Python int
 
 _MASK = const(0x3FFFFFFF)
 _HALF = const(0x20000000)
@@ -40,7 +42,8 @@ _LONG = const(0xFFFFF)
 
 @micropython.viper
 def put(self, tick: int, latency: int, values):
-    s = ptr32(self._s)
+    state = self._s
+    s = ptr32(state)
     n = int(len(values))
     # A negative latency has its upper bits set, too.
     if n != s[_FIELDS] or latency >> 19:
@@ -64,6 +67,18 @@ def put(self, tick: int, latency: int, values):
             k >>= 8
         elif codes[i] == _BOOL:
             k = 1 if v else 0
+        elif codes[i] == _INT:
+            k = int(v)
+            s[_INTEGER] = k
+            # Of a long one int() takes the lowest bits; what is beyond 30 bits allocates.
+            if (k + _HALF) >> 30 or state[_INTEGER] != v:
+                self._other(tick, latency, values)
+                return
+            k = k + k if k >= 0 else 0 - k - k - 1
+            while k > 127:
+                b[at] = k & 127 | 128
+                k >>= 7
+                at += 1
         else:
             pack_into("<f", self._buf, at, v)
             at += 3

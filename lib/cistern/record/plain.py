@@ -7,6 +7,7 @@ from cistern.record.value import is_short, put_int
 const = int  # MicroPython's compiler knows const() by its name
 
 _BOOL = const(2)
+_INT = const(4)
 _U16 = const(12)
 
 # The state of a ring, see ring.py.
@@ -48,6 +49,11 @@ def put(self, tick, latency, values):
         elif codes[i] == _BOOL:
             b[at] = 1 if v else 0
             at += 1
+        elif codes[i] == _INT:
+            if v + _HALF >> 30:
+                self._other(tick, latency, values)
+                return
+            at = put_int(b, at, v)
         else:
             if not is_short(v):
                 self._other(tick, latency, values)

@@ -47,8 +47,8 @@ _LONG = const(0xFFFFF)
 # Readings further apart than this (4.5 min) do not share a parcel; no period beyond it predicts
 # anything.
 _MAX_GAP = const(0x10000000)
-# What put() writes itself: bool, u16, and f32 where all floats are that short.
-_NUMBERS = b"\2\14" if WIDE else b"\2\14\5"
+# What put() writes itself: bool, int, u16, and f32 where all floats are that short.
+_NUMBERS = b"\2\4\14" if WIDE else b"\2\4\14\5"
 
 
 class Sealed:
@@ -81,7 +81,7 @@ class Ring:
         self._stream = stream
         self._period = period_us if period_us < _MAX_GAP else 0
         self._buf = bytearray(size + 8)  # a reading's head may be read where only 8 bytes are one
-        self._s = array.array("i", bytes(60))
+        self._s = array.array("i", bytes(64))
         self._empty()
         self._definitions = {}
         self._use(shape or Shape())
@@ -98,7 +98,7 @@ class Ring:
         self.shape = shape
         self._codes = codes = shape.codes
         s[_FIELDS] = n = len(codes)
-        s[_NEED] = 8 + 4 * n
+        s[_NEED] = 8 + 4 * n + codes.count(b"\4")
         for c in codes:
             if c not in _NUMBERS:
                 s[_FIELDS] = -1
