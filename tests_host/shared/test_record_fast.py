@@ -31,7 +31,7 @@ def value(name):
     if name == "bool":
         return random.choice((True, False, 0, 1))
     if name == "int":
-        edges = (0, 63, 64, 8191, 8192, 2**29, 2**30, 2**31, 2**32, 2**40, 2**63)
+        edges = (0, 63, 64, 8191, 8192, 2**29, 2**30, 2**31, 2**32, 2**40, 2**63, 2**64)
         return random.choice((1, -1)) * random.choice(edges) + random.choice((0, 0, -1, 1))
     return random.choice((0.0, -0.0, 1.5, -2.25, 0.1, 1e30, 1e-40, float("inf"), float("nan"), 3))
 
