@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SEED ?= 1
 
-.PHONY: help setup run test lint peers coverage powercut fuzz bench lock clean
+.PHONY: help setup run test lint peers coverage powercut chaos timing fuzz bench firmware lock clean
 
 help:
 	@echo "make run       the main job: a receiver and a simulated board, live; Ctrl-C stops, the next run goes on"
@@ -13,8 +13,11 @@ help:
 	@echo "make setup     only make $(VENV), with the cistern command in it"
 	@echo "make coverage  the branches of the wire that no test takes (there are none)"
 	@echo "make powercut  cut the power at 100,000 points of the flash log's life (15 minutes at most)"
+	@echo "make chaos     2,000 failures of network, cloud and power: nothing lost, nothing doubled (15 minutes at most)"
+	@echo "make timing    an hour of board time on a virtual clock: lateness, misses, CPU, beside two rivals"
 	@echo "make fuzz      10 minutes of hostile bytes against HTTP/2 and gRPC"
 	@echo "make bench     the figures of README and docs, measured here"
+	@echo "make firmware BOARD=CISTERN_ESP32 MICROPYTHON=dir   Cistern's own firmware; docs/FIRMWARE.md"
 	@echo "make clean     remove $(VENV) and build"
 
 setup: $(STAMP)
@@ -40,6 +43,14 @@ peers:
 			echo "cistern: no nghttpd (Debian: nghttp2-server); its tests will be skipped"; \
 		fi; \
 	fi
+	@if ! [ -e /usr/include/mbedtls/ssl.h ]; then \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+			echo "cistern: installing libmbedtls-dev, for the tests of the firmware's ALPN"; \
+			apt-get update -qq && apt-get install -y -qq libmbedtls-dev >/dev/null; \
+		else \
+			echo "cistern: no mbedTLS (Debian: libmbedtls-dev); tests of the firmware's ALPN will be skipped"; \
+		fi; \
+	fi
 
 lint: setup
 	$(BIN)/ruff check .
@@ -58,11 +69,21 @@ powercut: setup
 	$(BIN)/python tests_host/powercut --seed $(SEED)
 	$(BIN)/python tests_host/powercut/process.py --cuts 500 --seed $(SEED)
 
+chaos: setup
+	$(BIN)/python tests_host/chaos --seed $(SEED)
+
+timing: setup
+	$(BIN)/python tests_host/timing --seed $(SEED)
+
 fuzz: setup
 	$(BIN)/python tests_host/net_fuzz.py 600
 
 bench: setup
 	$(BIN)/python tests_host/bench
+
+# By the checkout's own build; says what is missing.
+firmware:
+	@$(PYTHON) firmware/build.py "$(BOARD)" "$(MICROPYTHON)" "$(VARIANT)"
 
 lock: setup
 	$(BIN)/pip freeze --exclude-editable > requirements.lock

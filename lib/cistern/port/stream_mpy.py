@@ -1,8 +1,9 @@
-"""The byte stream of MicroPython: non-blocking sockets and TLS by mbedTLS, without ALPN.
+"""The byte stream of MicroPython: non-blocking sockets and TLS by mbedTLS.
 
 Connecting, the TLS handshake and, where a name server is known, the look-up of the name let other
 tasks run, and so does every read and write. The handshake is done by the first write, because
-only a write drives mbedTLS; its time counts towards connect()'s limit.
+only a write drives mbedTLS; its time counts towards connect()'s limit. ALPN is offered where the
+firmware has Cistern's module for it (firmware/usermod/alpn).
 """
 
 import asyncio
@@ -12,39 +13,21 @@ import select
 import socket
 import ssl
 from asyncio import core
-from binascii import a2b_base64
 from time import ticks_add, ticks_diff, ticks_ms
 
 from cistern.errors import LinkError
 from cistern.port import dns
 
-ALPN = False
+try:
+    import alpn
+except ImportError:
+    alpn = None
+
 # Without it, the last part of an upload waits for the peer's delayed ACK, 40 ms.
 _TCP_NODELAY = 1
 _IPPROTO_TCP = 6
 # A query is sent again after 1, 2 and 4 s, as resolvers do; 7 s without an answer is a failure.
 _DNS_TRIES_MS = (1000, 2000, 4000)
-
-# ECONNRESET, EPIPE (errno has no name for it), and mbedTLS's NET_CONN_RESET, SSL_CONN_EOF.
-_CLOSED = (errno.ECONNRESET, 32, -0x50, -0x7280)
-
-# mbedtls_x509_crt_verify_info() gives these texts (x509_crt.c), one a line.
-_VERIFY = (
-    ("expired", "the certificate of %s has expired (or the clock is wrong)", True),
-    ("future", "the certificate of %s is not valid yet: is the clock right?", True),
-    ("does not match", "the server's certificate is not for the name %s", False),
-    ("trusted CA", "the certificate of %s is not signed by a trusted CA", False),
-)
-
-
-def _tls_error(e, name):
-    text = str(e)
-    for part, sentence, retry in _VERIFY:
-        if part in text:
-            return LinkError("tls", sentence % name, retry)
-    if isinstance(e, OSError) and e.errno in _CLOSED:
-        return LinkError("tls", "the server closed the connection during the TLS handshake")
-    return LinkError("tls", f"the TLS handshake with {name} failed: {text}")
 
 
 def _os_error(e):
@@ -55,39 +38,39 @@ def _os_error(e):
     return errno.errorcode.get(e.errno) or str(e)
 
 
-def _ders(pem):
-    """The DER objects in PEM text, or the one that was given."""
-    if isinstance(pem, str):
-        pem = pem.encode()
-    if b"-----BEGIN" not in pem:
-        return [pem]
-    # Not every build of MicroPython has mbedTLS's PEM reader, so all get DER.
-    return [a2b_base64(p.split(b"-----")[1]) for p in pem.split(b"-----BEGIN")[1:]]
-
-
 def context(tls):
     """An SSLContext from the dict that connect() takes."""
     ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    secure = not tls.get("insecure")
     # Some builds start with CERT_NONE: always say it.
-    ctx.verify_mode = ssl.CERT_NONE if tls.get("insecure") else ssl.CERT_REQUIRED
+    ctx.verify_mode = ssl.CERT_REQUIRED if secure else ssl.CERT_NONE
+    whose = "CA"
     try:
-        if tls.get("ca"):
-            for der in _ders(tls["ca"]):
+        if secure:
+            for der in _ders(tls.get("ca")):
                 ctx.load_verify_locations(cadata=der)
-        elif not tls.get("insecure"):
-            raise ValueError("none are configured, and MicroPython has none of its own")
-    except ValueError as e:
-        raise LinkError("tls", f"the CA certificates cannot be read: {e}", False) from None
-    if tls.get("cert"):
-        try:
+        if tls.get("cert"):
+            whose = "client"
             ctx.load_cert_chain(_ders(tls["cert"])[0], _ders(tls["key"])[0])
-        except ValueError as e:
-            raise LinkError("tls", f"the client certificate cannot be used: {e}", False) from None
+    except ValueError as e:
+        text = f"the {whose} certificates cannot be read: {e}"
+        raise LinkError("tls", text, False) from None
     return ctx
 
 
+def _ders(given):
+    """The DER objects in what was given as DER or as PEM."""
+    if given and given[0] == 0x30:  # a SEQUENCE, what DER of all these begins with
+        return (given,)
+    from cistern.port.pem import ders
+
+    return ders(given)
+
+
 class Stream:
-    """A TCP connection, with TLS or without."""
+    """A TCP connection, with TLS or without. on_write: None, or called before each write."""
+
+    on_write = None
 
     def __init__(self, sock, name, deadline):
         self._sock = sock
@@ -125,6 +108,8 @@ class Stream:
 
     async def write(self, buf):
         """Write all of buf; the first write also does the handshake."""
+        if self.on_write:
+            self.on_write()
         if self._name:
             left = ticks_diff(self._deadline, ticks_ms())
             try:
@@ -145,6 +130,8 @@ class Stream:
             except (OSError, ValueError) as e:
                 raise self._broken(e) from None
             if n is not None:
+                if alpn and self._name:
+                    self.alpn = alpn.selected(self._sock)
                 self._name = None
                 buf = buf[n:]
 
@@ -152,7 +139,9 @@ class Stream:
         """The LinkError of a failure: the first one, because only that has mbedTLS's reason."""
         if not self._error:
             if self._name:
-                self._error = _tls_error(e, self._name)
+                from cistern.port.tls_why import tls_error
+
+                self._error = tls_error(e, self._name)
             elif isinstance(e, ValueError) or e.errno < 0:
                 self._error = LinkError("tls", f"TLS broke: {e}")
             else:
@@ -172,41 +161,14 @@ class Stream:
             self._sock.close()
 
 
-def name_server():
-    """(address, port) of the name server, or None to use the system's blocking look-up.
+async def resolve(host, look_up=None):
+    """An address for a name. An address is returned as it is, without any look-up.
 
-    This one is for a PC; a board's port puts its own here.
+    look_up: see connect().
     """
-    try:
-        with open("/etc/resolv.conf") as f:
-            for line in f:
-                words = line.split()
-                if len(words) > 1 and words[0] == "nameserver":
-                    return words[1], 53
-    except OSError:
-        pass
-    return None
-
-
-def _hosts(host):
-    """The address of a name in /etc/hosts, or None."""
-    try:
-        with open("/etc/hosts") as f:
-            for line in f:
-                words = line.split("#")[0].split()
-                if host in words[1:]:
-                    return words[0]
-    except OSError:
-        pass
-    return None
-
-
-async def resolve(host):
-    """An address for a name. An address is returned as it is, without any look-up."""
     if ":" in host or not host.strip("0123456789."):
         return host
-    known = _hosts(host)
-    server = None if known else name_server()
+    known, server = look_up(host) if look_up else (None, None)
     if known or not server:
         return known or host
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -235,8 +197,8 @@ def _reply(sock, ident):
             return found
 
 
-async def _dial(host, port, tls, deadline):
-    address = await resolve(host)
+async def _dial(host, port, tls, deadline, look_up):
+    address = await resolve(host, look_up)
     try:
         family, kind, _, _, where = socket.getaddrinfo(address, port, 0, socket.SOCK_STREAM)[0]
     except OSError:
@@ -260,6 +222,8 @@ async def _dial(host, port, tls, deadline):
         stream = sock
         if tls:
             name = tls.get("server_name") or host
+            if alpn:
+                alpn.set(("h2",))  # for this context only: other programs may want HTTP/1.1
             stream = context(tls).wrap_socket(
                 sock, server_hostname=name, do_handshake_on_connect=False
             )
@@ -271,6 +235,8 @@ async def _dial(host, port, tls, deadline):
     except MemoryError:
         raise LinkError("tls", "not enough memory for a TLS connection") from None
     finally:
+        if alpn:
+            alpn.set(None)
         if not done:
             sock.close()
 
@@ -286,17 +252,19 @@ def _writable(sock):
             raise OSError(errno.ECONNRESET)
 
 
-async def connect(host, port, tls=None, timeout_ms=20000):
+async def connect(host, port, tls=None, timeout_ms=20000, look_up=None):
     """Open a byte stream to host:port; returns a Stream, raises LinkError (dns, connect, tls).
 
     tls: None for clear text, or a dict: ca (PEM of one or several certificates, or DER),
     server_name (when host is not the name in the certificate), cert and key (this client's own),
     insecure (True: nothing about the server is verified).
     timeout_ms: for the name, the connection and the handshake together.
+    look_up(host): (its address if that is known, else None; the (address, port) of a name server,
+    or None for the system's look-up, which blocks); None: the system's.
     """
     deadline = ticks_add(ticks_ms(), timeout_ms)
     try:
-        return await asyncio.wait_for_ms(_dial(host, port, tls, deadline), timeout_ms)
+        return await asyncio.wait_for_ms(_dial(host, port, tls, deadline, look_up), timeout_ms)
     except asyncio.TimeoutError:
         raise LinkError(
             "connect", f"no connection to {host} port {port} within {timeout_ms} ms"

@@ -1,0 +1,2 @@
+#include <errno.h>
+#define MP_ENOTCONN ENOTCONN
