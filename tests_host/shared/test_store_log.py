@@ -130,6 +130,20 @@ def test_a_full_log_gives_up_the_oldest_and_counts_them():
         log = Log.mount(device, random)
 
 
+def test_a_parcel_given_up_on_its_way_to_the_cloud_is_not_lost():
+    device, log = mounted(4)
+    log.append(A, b"first", 7)
+    (first,) = refs(log)
+    while not log.stats().lost:
+        log.append(A, b"z" * 300, 1)
+    (lost,) = log.stats().lost.values()
+    assert lost > 7
+    assert not log.mark_sent(first)
+    for _ in range(2):
+        assert list(log.stats().lost.values()) == [lost - 7]
+        log = Log.mount(device, random)
+
+
 def test_what_is_set_aside_is_kept_but_not_offered():
     device, log = mounted()
     for i in range(3):

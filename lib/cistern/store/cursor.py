@@ -35,8 +35,10 @@ class Cursor:
         self._walk = Walk(log.device)
         self._sequence = 0  # of the sector it is in, or was
 
-    def next(self, definition=None):
+    def next(self, definition=None, records=0):
         """The Ref of the next unsent parcel, or None; with `definition`, the next one that has it.
+
+        records: after so many that were passed over the result is False: call again to go on.
 
         After None, calling again finds what was appended since. What it passes over, another
         cursor finds.
@@ -51,6 +53,9 @@ class Cursor:
                         and definition in (None, walk.definitions[walk.kind])
                     ):
                         return Ref(walk)
+                    records -= 1
+                    if not records:
+                        return False
                 if walk.block == log.block:
                     return None
             block = log.after(self._sequence)

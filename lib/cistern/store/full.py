@@ -13,6 +13,9 @@ _LOG_FULL = REASONS.index("log_full")
 _THINNED = REASONS.index("thinned")
 # Viam's disk_usage_deletion_threshold, in percent.
 _THIN_AT = const(90)
+# Sectors whose parcels may be on their way to the cloud: an upload of 32,000 bytes takes parcels
+# from a few.
+_UNDER_WAY = const(16)
 
 
 def give_up_oldest(log, record):
@@ -52,7 +55,16 @@ def _give_up(log, b, code, record):
                 log.state.lose(loss_key(walk.definitions[walk.kind], code), walk.readings)
     if log.census:
         log.census.forget(b)
+    log.given_up[victim] = code
+    if len(log.given_up) > _UNDER_WAY:
+        del log.given_up[min(log.given_up)]
     # Count and name in one record: a power cut after it cannot make the loss count twice.
     if record:
         log.append_record(_STATE, log.state.pack(victim))
     log.done(b)
+
+
+def arrived(log, ref):
+    """The cloud has a parcel whose sector was given up meanwhile: its readings are not lost."""
+    log.state.lose(loss_key(ref.definition, log.given_up[ref.sector]), -ref.readings)
+    log.append_record(_STATE, log.state.pack(0))

@@ -130,6 +130,10 @@ class Log(Writer):
     def _mark(self, ref, state):
         b = ref.block
         if self.sequence[b] != ref.sector:
+            if state == _SENT and ref.sector in self.given_up:
+                from cistern.store.full import arrived
+
+                arrived(self, ref)
             return False
         self.device.readblocks(b, self._head, ref.index)
         now = self._head[0]

@@ -17,6 +17,7 @@ REASONS = (
     "late",
     "source_slow",
     "stalled",
+    "flash_full",
 )
 _ANCHOR = "<IQQI"  # boot, uptime, UTC, uncertainty
 _LOSS = "<IBI"  # CRC32 of the definition, reason, readings
@@ -46,10 +47,10 @@ class State:
             self.anchors.pop(min(self.anchors))
 
     def lose(self, key, count):
-        """Count readings that are lost."""
+        """Count readings that are lost, or with a negative count found again."""
         if key not in self.losses and len(self.losses) * _PER_LOSS >= self._size:
             key = (0, 0)
-        self.losses[key] = min(self.losses.get(key, 0) + count, 0xFFFFFFFF)
+        self.losses[key] = max(min(self.losses.get(key, 0) + count, 0xFFFFFFFF), 0)
 
     def pack(self, victim):
         """The body of a STATE record; victim: the sequence of the sector whose loss it counts, or

@@ -32,6 +32,7 @@ class Writer:
 
     sequence: of the sectors by block, or one of the above. left: parcels not sent in each, 0 also
     where that is not known. block, at: the sector being written and the offset of its next record.
+    given_up: {sequence: code of the reason} of the sectors given up last.
     mount() sets log_id, boot, state, next (the sequence given last), seed and stated.
     """
 
@@ -50,6 +51,7 @@ class Writer:
         self.at = self.sector_size
         self.definitions = {}
         self.booted = False
+        self.given_up = {}
         self._head = bytearray(_HEAD)
         self._parcel_head = bytearray(_HEAD + _COUNT_SIZE)
 
@@ -150,8 +152,14 @@ class Writer:
     def program(self, block, data, at):
         """Program; False if the device says that it failed."""
         self.programmed += len(data)
+        view = memoryview(data)
         try:
-            self.device.writeblocks(block, data, at)
+            # Page by page: between two calls, which stop everything, timers have their turn.
+            while view:
+                n = len(view) if self.walk.mask else _PAGE - at % _PAGE
+                self.device.writeblocks(block, view[:n], at)
+                view = view[n:]
+                at += n
         except OSError:
             return False
         return True
