@@ -65,6 +65,9 @@ def test_another_secret_needs_replace_and_a_bad_one_is_refused(tmp_path):
         assert str(secret) in call(*again, fails=True)
     assert "cannot be a part id" in call("part", "add", "../x", "--data", tmp_path, fails=True)
     assert not (tmp_path / "x").exists()
+    assert "will restart" in call("part", "restart", PART, "--data", tmp_path)
+    assert (tmp_path / "machines" / f"{PART}.restart").exists()
+    assert "there is no part" in call("part", "restart", "other", "--data", tmp_path, fails=True)
     assert "removed" in call("part", "remove", PART, "--data", tmp_path)
     assert "there is no part" in call("part", "remove", PART, "--data", tmp_path, fails=True)
 

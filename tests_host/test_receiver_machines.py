@@ -18,7 +18,7 @@ from viam.gen.app.v1.robot_pb2 import (
 )
 from viam.gen.common.v1.common_pb2 import LogEntry
 
-from cistern_tools.receiver.machines import robot_config
+from cistern_tools.receiver.machines import robot_config, wish
 from receiver_support import PART, refused, run, running, select
 
 SEED = """{"services": [{"attributes": {"capture_dir": "", "tags": [], "additional_sync_paths": [],
@@ -201,6 +201,26 @@ def test_answers_carry_the_date_and_needs_restart_says_no(tmp_path):
     run(main())
     assert all(date.endswith(" GMT") for date in dates)
     assert len(dates) == 2
+
+
+def test_a_wish_to_restart_lasts_until_the_part_logs_in_again(tmp_path):
+    async def main():
+        async with running(tmp_path) as (_, client):
+
+            async def wanted():
+                ask = NeedsRestartRequest(id=PART)
+                answer = await client.robot.NeedsRestart(ask, metadata=client.metadata)
+                return answer.must_restart
+
+            assert not await wanted()
+            wish(tmp_path, PART).touch()
+            assert await wanted() and await wanted()
+            await refused(client.login(secret="wrong"))
+            assert await wanted(), "only the part itself ends it"
+            await client.login()
+            assert not await wanted()
+
+    run(main())
 
 
 def test_a_part_gets_a_certificate_for_its_own_server(tmp_path):

@@ -1,9 +1,16 @@
-"""RobotService's messages: what a part learns from its cloud."""
+"""RobotService: configuration, log and restart, each failing alone."""
 
+import asyncio
+import json
 from binascii import unhexlify
 
-from cistern.cloud.protobuf import field, fields, struct_
-from cistern.cloud.robot import log_request, must_restart, part_request, read_config, read_struct
+from cistern.cloud.journal import LINE_BYTES, LOG_BYTES, MAX_LINE, Journal
+from cistern.cloud.kept import STATE, keep, kept
+from cistern.cloud.machine import read_config, read_struct
+from cistern.cloud.plain import field
+from cistern.cloud.protobuf import Writer, fields, find
+from cistern.cloud.robot import OFFLINE_MS, Robot
+from cistern.errors import GrpcError, LinkError
 
 # viam.md 3.11, "ConfigResponse with one sensor + data manager"
 GOLDEN = (
@@ -19,11 +26,118 @@ GOLDEN = (
     "00000008400a0a0a047461677312023200321372646b3a6275696c74696e3a6275696c74696e4a1872646b3a73"
     "6572766963653a646174615f6d616e616765727a0472657631"
 )
+UTC = 1795365111000000
+CONFIG, LOG, RESTART = "Config", "Log", "NeedsRestart"
+
+
+class Machine:
+    """The application, its port, its log and its cloud in one; time passes by sleeping.
+
+    answers: {method: what call() gives or raises}; calls: [(second, method, request)].
+    """
+
+    part_id = "part-1"
+    boot = 1
+
+    def __init__(self, **answers):
+        self.port = self.cloud = self
+        self.answers = {CONFIG: GrpcError(5, "none"), LOG: b"", RESTART: b""}
+        self.answers.update(answers)
+        self.state = {}
+        self.said = []
+        self.calls = []
+        self.ran = []
+        self.now = 0
+        self.up = True
+        self.revision = None
+        self.restarting = False
+        self.refuses = None
+        self.log = self._print
+        self.journal = Journal(self, "s3cret")
+        self.logged, self.log = self.log, self
+        self.anchors_ = {1: (0, UTC, 1)}
+
+    def _print(self, level, text):
+        self.said.append((level, text))
+
+    def __call__(self, level, text):  # port.log
+        self.logged(level, text)
+
+    def anchors(self):
+        return self.anchors_
+
+    def uptime_us(self):
+        return self.now * 1000
+
+    def urandom(self, n):
+        return b"\x80" * n
+
+    def load_state(self, name):
+        return self.state.get(name)
+
+    def save_state(self, name, text):
+        self.state[name] = text
+
+    async def sleep_ms(self, ms):
+        self.now += ms
+        await asyncio.sleep(0)
+
+    def ready(self):
+        return self.up
+
+    async def call(self, path, message):
+        service, _, method = path.rpartition("/")
+        assert service == "/viam.app.v1.RobotService"
+        self.calls.append((self.now // 1000, method, bytes(message)))
+        answer = self.answers[method]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def take(self, machine):
+        if self.refuses:
+            raise self.refuses
+        self.ran.append(machine)
+
+    def reload(self, text):
+        self.ran.append(text)
+
+    def at(self, method):
+        """Seconds of the calls of a method."""
+        return [second for second, m, _ in self.calls if m == method]
+
+
+def _run(app, seconds, robot=None):
+    """Let the robot work so long."""
+    robot = robot or Robot(app)
+    end = app.now + seconds * 1000
+
+    async def main():
+        task = asyncio.create_task(robot.run())
+        while app.now < end:
+            await asyncio.sleep(0)
+        task.cancel()
+
+    asyncio.run(main())
+    return robot
+
+
+def _answer(name="a", revision="r1"):
+    component = field(1, name) + field(9, "rdk:component:sensor")
+    return field(1, field(3, component) + field(15, revision))
+
+
+def _struct(d):
+    w = Writer()
+    w.struct(d)
+    return bytes(w.view())
+
+
+# The configuration.
 
 
 def test_a_configuration_is_read_as_viams_json_has_it():
-    machine, revision = read_config(unhexlify(GOLDEN))
-    assert revision == "rev1"
+    machine = read_config(find(unhexlify(GOLDEN), 1))
     (component,) = machine["components"]
     assert component["name"] == "tmp36" and component["api"] == "rdk:component:sensor"
     (config,) = component["service_configs"]
@@ -47,18 +161,19 @@ def test_a_configuration_is_read_as_viams_json_has_it():
     }
 
 
-def test_a_message_cut_anywhere_is_refused_or_read_but_never_crashes():
-    whole = unhexlify(GOLDEN)
+def test_a_message_cut_or_changed_anywhere_is_refused_or_read_but_never_crashes():
+    whole = unhexlify(GOLDEN)[3:]
     for n in range(len(whole)):
-        try:
-            read_config(whole[:n])
-        except ValueError:
-            pass
+        for hurt in (whole[:n], whole[:n] + bytes((whole[n] ^ 1,)) + whole[n + 1 :]):
+            try:
+                read_config(hurt)
+            except (ValueError, TypeError):
+                pass
 
 
 def test_structs_come_back():
     d = {"a": None, "b": [True, False, 1.5, "x", {"y": {}}], "c": ""}
-    assert read_struct(struct_(d)) == d
+    assert read_struct(_struct(d)) == d
 
 
 def test_too_deep_a_struct_is_refused():
@@ -73,14 +188,238 @@ def test_too_deep_a_struct_is_refused():
         raise AssertionError("accepted")
 
 
-def test_restart_is_asked_for_or_not():
-    assert must_restart(unhexlify("0a09706172742d313233341001"))
-    assert not must_restart(unhexlify("0a09706172742d313233341a020805"))
-    assert part_request("part-1234") == unhexlify("0a09706172742d31323334")
+def test_the_clouds_configuration_runs_and_is_kept():
+    app = Machine(Config=_answer())
+    _run(app, 5)
+    assert [m["components"][0]["name"] for m in app.ran] == ["a"] and app.revision == "r1"
+    assert app.calls[0][2] == field(1, "part-1")
+    again = Machine()
+    again.state = app.state
+    revision, machine = kept(again)
+    assert revision == "r1" and machine == app.ran[0]
+    assert any("last time" in text for _, text in again.said)
 
 
-def test_log_lines_carry_time_level_and_text():
-    data = log_request("p", [(1795365111000001, "warning", "cistern", "sync: away")])
-    found = dict(fields(dict(fields(data))[2]))
-    assert bytes(found[2]) == b"warning" and bytes(found[5]) == b"sync: away"
-    assert dict(fields(found[3])) == {1: 1795365111, 2: 1000}
+def test_it_is_asked_for_every_ten_seconds_or_as_configured_and_changes_once():
+    app = Machine(Config=_answer())
+    robot = _run(app, 62)
+    assert app.at(CONFIG) == [1, 11, 21, 31, 41, 51, 61] and len(app.ran) == 1
+    app.answers[CONFIG] = _answer("b", "r2")
+    robot.poll_ms = 1000
+    _run(app, 10, robot)
+    assert [m["components"][0]["name"] for m in app.ran] == ["a", "b"]
+    assert len(app.at(CONFIG)) > 14
+
+
+def test_one_that_is_refused_leaves_the_old_one_and_is_reported_once():
+    for bad in (b"", b"\x08\x05", b"\x0a\x03\xff\xff\xff", field(1, field(3, b"\x08")), None):
+        app = Machine(Config=_answer())
+        robot = _run(app, 5)
+        app.answers[CONFIG] = bad if bad is not None else _answer("b", "r2")
+        app.refuses = None if bad is not None else ValueError("no such thing")
+        _run(app, 60, robot)
+        assert len(app.ran) == 1, bad
+        assert "r1" in app.state[STATE]
+        errors = [t for level, t in app.said if level in ("error", "warning")]
+        assert len(errors) == 1, (bad, errors)
+        app.answers[CONFIG] = _answer("c", "r3")
+        app.refuses = None
+        _run(app, 30, robot)
+        assert app.ran[-1]["components"][0]["name"] == "c", "the next good one runs"
+
+
+def test_without_one_in_the_cloud_the_boards_own_runs_and_that_is_said_once():
+    for status in (5, 12):
+        app = Machine(Config=GrpcError(status, "x"))
+        app.state["machine.json"] = "own"
+        _run(app, 100)
+        assert app.ran == [] and len(app.at(CONFIG)) == 10
+        assert len([t for _, t in app.said if "no configuration" in t]) == 1
+
+
+def test_when_the_cloud_has_it_no_more_the_boards_own_runs_again():
+    app = Machine(Config=_answer())
+    app.state["machine.json"] = "own"
+    robot = _run(app, 5)
+    app.answers[CONFIG] = GrpcError(5, "gone")
+    _run(app, 60, robot)
+    assert app.ran[1:] == ["own"] and kept(app) == (None, None)
+
+
+def test_other_errors_change_nothing():
+    for error in (GrpcError(9, "file broken"), GrpcError(13, "x"), LinkError("call", "deadline")):
+        app = Machine(Config=_answer())
+        app.state["machine.json"] = "own"
+        robot = _run(app, 5)
+        app.answers[CONFIG] = error
+        _run(app, 60, robot)
+        assert len(app.ran) == 1 and "r1" in app.state[STATE]
+        assert len([t for _, t in app.said if str(error) in t]) == 1
+
+
+def test_what_cannot_be_kept_as_json_is_no_obstacle_at_the_next_start():
+    app = Machine()
+    for text in ('r1\n{"a": nan', "r1", "", None):
+        app.state[STATE] = text
+        assert kept(app) == (None, None)
+    keep(app, "r9", {"components": [1.5]})
+    assert kept(app) == ("r9", {"components": [1.5]})
+
+
+# The log.
+
+
+def _lines(request):
+    """[(µs UTC, level, text)] of a LogRequest."""
+    found = []
+    for n, entry in fields(request):
+        if n == 2:
+            line = dict(fields(entry))
+            time = dict(fields(line[3]))
+            us = time[1] * 1000000 + time.get(2, 0) // 1000
+            found.append((us, str(bytes(line[2]), "utf-8"), str(bytes(line[5]), "utf-8")))
+        else:
+            assert (n, bytes(entry)) == (1, b"part-1")
+    return found
+
+
+def _sent(app):
+    return [_lines(request) for _, method, request in app.calls if method == LOG]
+
+
+def test_lines_arrive_with_their_times_and_only_once():
+    app = Machine(Config=_answer())
+    app.now = 700
+    app.logged("warning", "first")
+    app.logged("debug", "detail")
+    app.now = 800
+    app.logged("error", "second")
+    _run(app, 100)
+    (got,) = _sent(app)
+    assert got[:2] == [(UTC + 700000, "warning", "first"), (UTC + 800000, "error", "second")]
+    assert not [t for _, _, t in got if t == "detail"] and ("debug", "detail") in app.said
+
+
+def test_the_same_line_is_counted():
+    app = Machine(Config=_answer())
+    for _ in range(30):
+        app.logged("error", "sensor a: no answer")
+        app.logged("error", "sensor b: no answer")
+    assert len(app.journal.lines) == 2
+    _run(app, 5)
+    assert [t for _, _, t in _sent(app)[0]][:2] == [
+        "sensor a: no answer (30 times)",
+        "sensor b: no answer (30 times)",
+    ]
+
+
+def test_the_secret_is_masked_everywhere():
+    app = Machine(Config=_answer())
+    app.logged("error", "s3cret is wrong, s3cret!")
+    _run(app, 5)
+    assert "*** is wrong, ***!" in _sent(app)[0][0][2]
+    assert "s3cret" not in repr(app.said)
+
+
+def test_what_waits_is_bounded_and_the_newest_stays():
+    app = Machine()
+    for i in range(1000):
+        app.logged("info", "line %d " % i + "x" * (i % 500))
+    lines = app.journal.lines
+    assert sum([len(line[2]) + LINE_BYTES for line in lines]) <= LOG_BYTES
+    assert lines[-1][2].startswith("line 999 ") and len(lines[-1][2]) == MAX_LINE
+
+
+def test_lines_that_were_not_taken_are_sent_again_with_what_came_meanwhile():
+    app = Machine(Config=_answer(), Log=GrpcError(13, "disk"))
+    app.logged("info", "old")
+    robot = _run(app, 30)
+    app.logged("info", "new")
+    app.answers[LOG] = b""
+    _run(app, 30, robot)
+    texts = [t for _, _, t in _sent(app)[-1]]
+    assert texts[0] == "old" and "new" in texts
+    assert app.journal.lines == []
+
+
+def test_a_line_that_is_said_again_while_it_is_sent_is_not_lost():
+    app = Machine(Config=_answer())
+    app.logged("info", "x")
+    call = app.call
+
+    async def slow(path, message):
+        answer = await call(path, message)
+        if path.endswith(LOG) and len(app.at(LOG)) == 1:
+            app.logged("info", "x")
+            app.logged("info", "y")
+        return answer
+
+    app.call = slow
+    _run(app, 60)
+    assert [t for _, _, t in _sent(app)[1]] == ["x (2 times)", "y"]
+
+
+def test_without_a_clock_lines_wait():
+    app = Machine(Config=_answer())
+    app.anchors_ = {}
+    app.logged("info", "x")
+    robot = _run(app, 30)
+    assert not app.at(LOG)
+    app.anchors_ = {1: (0, UTC, 1)}
+    _run(app, 30, robot)
+    assert len(app.at(LOG)) == 1
+
+
+# Restarting.
+
+
+def test_a_restart_is_honoured_but_not_by_the_first_answer():
+    app = Machine(NeedsRestart=field(1, "part-1") + b"\x10\x01")
+    robot = _run(app, 5)
+    assert not app.restarting and app.at(RESTART) == [1]
+    _run(app, 10, robot)
+    assert app.restarting
+
+
+def test_nothing_is_restarted_unasked_and_the_servers_interval_is_kept():
+    app = Machine(NeedsRestart=unhexlify("0a09706172742d313233341a02081e"))
+    _run(app, 100)
+    assert not app.restarting and app.at(RESTART) == [1, 31, 61, 91]
+    app = Machine(NeedsRestart=unhexlify("0a09706172742d313233341a020805"))
+    _run(app, 40)
+    assert app.at(RESTART) == [1, 11, 21, 31], "not more often than the rest"
+
+
+# Failing alone.
+
+
+def test_each_failing_alone_does_not_disturb_the_others():
+    for bad in (CONFIG, LOG, RESTART):
+        for error in (
+            GrpcError(13, "x"),
+            LinkError("call", "deadline"),
+            b"\xff\xff",
+            ValueError("v"),
+        ):
+            app = Machine(Config=_answer(), NeedsRestart=b"\x10\x01")
+            app.answers[bad] = error
+            app.logged("info", "line")
+            _run(app, 25)
+            assert app.at(CONFIG) == [1, 11, 21] and app.at(RESTART) == [1, 11, 21]
+            assert app.restarting == (bad != RESTART)
+            assert bool(app.ran) == (bad != CONFIG) and len(app.at(LOG)) >= 1
+            said = [t for level, t in app.said if level in ("warning", "error")]
+            assert len([t for t in said if t != "the cloud asks for a restart"]) <= 1, said
+
+
+def test_a_cloud_that_is_away_is_asked_less_often_and_once_a_round():
+    app = Machine()
+    app.answers = dict.fromkeys(app.answers, LinkError("connect", "refused"))
+    app.up = False
+    _run(app, 1000)
+    assert len(app.calls) < 8 + 1000 // (OFFLINE_MS // 1000) and not app.at(RESTART)
+    assert len([t for _, t in app.said if "refused" in t]) == 1
+    app.up = True
+    app.answers = {CONFIG: _answer(), LOG: b"", RESTART: b""}
+    _run(app, 70)
+    assert app.ran and json.loads(app.state[STATE].split("\n")[1]) == app.ran[0]

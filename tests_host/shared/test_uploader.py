@@ -7,21 +7,28 @@ from cistern.errors import GrpcError, LinkError
 from cistern.record import Ring, Stream
 from cistern.store import Log
 from cistern.store.ram import RamDevice
-from cistern.sync.clock import Clock
-from cistern.sync.uploader import MAX_UPLOAD, Uploader
+from cistern.sync.uploader import HIGH_WATER, MAX_UPLOAD, Uploader
 
 UTC = 1795365111000000
 BUFFER = 2048
 
 
 class FakePort:
-    """A port whose sleeps take no time."""
+    """A port whose sleeps take no time but its own."""
 
     def __init__(self):
         self.lines = []
+        self.now = 0
+        self.on_sleep = None
 
     async def sleep_ms(self, ms):
+        self.now += ms * 1000
+        if self.on_sleep and ms:
+            self.on_sleep()
         await asyncio.sleep(0)
+
+    def uptime_us(self):
+        return self.now
 
     def urandom(self, n):
         return bytes([128] * n)
@@ -49,7 +56,7 @@ class FakeCloud:
 
     async def call(self, path, message, size):
         assert path == "/viam.app.datasync.v1.DataSyncService/DataCaptureUpload"
-        whole = b"".join([bytes(x) for x in message])
+        whole = b"".join([bytes(x) for x in message()])
         assert len(whole) == size, "the announced size is the real one"
         if self.answers:
             answer = self.answers.pop(0)
@@ -87,11 +94,9 @@ def _log(parcels, anchored=True, boots=1):
 
 
 def _uploader(log, cloud, port=None):
-    clock = Clock(log.anchors())
     done = []
-    uploader = Uploader(
-        port or FakePort(), log, clock, cloud, 6000, BUFFER, lambda d, n: done.append(n)
-    )
+    uploader = Uploader(port or FakePort(), log, cloud, BUFFER, lambda d, n: done.append(n))
+    uploader.interval_ms = 6000
     uploader.done = done
     return uploader
 
@@ -180,6 +185,30 @@ def test_the_same_failure_is_reported_once():
     assert len(port.lines) == 1
 
 
+def test_what_is_captured_is_made_durable_before_a_sync_and_travels_with_it():
+    log = _log([("a", [1])])
+    cloud = FakeCloud([None, GrpcError(14, "away")])
+    uploader = _uploader(log, cloud)
+    calls = []
+
+    async def before():
+        calls.append(len(cloud.taken))
+        ring = Ring(Stream("rdk:component:sensor", "b", "Readings"), 1000, 0)
+        ring.put_payload(0, 0, {"readings": {"n": len(calls)}})
+        sealed = ring.seal(bytearray(2048), 1000, 1000)
+        log.append(sealed.definition, sealed.payload, sealed.readings)
+
+    uploader.before = before
+    _sync(uploader)
+    assert calls == [0] and len(cloud.taken) == 1  # the second upload, of b, failed
+    # Not while nobody answers: it would cost flash for nothing.
+    cloud.answers = [GrpcError(14, "away")]
+    _sync(uploader)
+    assert calls == [0] and len(cloud.taken) == 1
+    _sync(uploader, 2)
+    assert calls == [0, 2] and not _unsent(log)
+
+
 def test_a_bad_parcel_is_set_aside_and_the_others_arrive():
     log = _log([("a", [1, 2]), ("a", [77]), ("a", [4])])
     port = FakePort()
@@ -200,7 +229,6 @@ def test_a_board_without_a_clock_asks_the_cloud_first():
 
     def learn():
         log.append_anchor(5000000, UTC, 1000000)
-        uploader._clock.anchors = log.anchors()
 
     cloud.on_login = learn
     _sync(uploader)
@@ -212,15 +240,6 @@ def test_a_board_that_cannot_learn_the_time_keeps_its_readings():
     uploader = _uploader(log, FakeCloud())
     _sync(uploader)
     assert "date" in uploader.link and _unsent(log) == [1]
-
-
-def test_boots_without_a_clock_end_before_the_next_one_began():
-    clock = Clock({3: (1000, UTC, 0)})
-    clock.ends = {1: 500, 2: 300}
-    assert clock.utc_us(3, 1000) == (UTC, False)
-    assert clock.utc_us(2, 300) == (UTC - 1000, True)
-    assert clock.utc_us(1, 500) == (UTC - 1300, True)
-    assert clock.utc_us(4, 0) is None
 
 
 def test_readings_with_bounded_times_say_so():
@@ -235,3 +254,296 @@ def test_readings_with_bounded_times_say_so():
     cloud = FakeCloud()
     _sync(_uploader(log, cloud))
     assert cloud.taken[0][0][10] == [b"time-bounded"]
+
+
+def _captured(log, component, numbers, from_us=0, stream=None):
+    """Append a parcel with a reading each second after from_us."""
+    stream = stream or Stream("rdk:component:sensor", component, "Readings")
+    ring = Ring(stream, 8000, 1000000)
+    second = from_us // 1000000
+    for n in numbers:
+        second += 1
+        tick = second * 1000000 & 0x3FFFFFFF
+        ring.put_payload(tick, 100, {"readings": {"n": n}})
+    sealed = ring.seal(bytearray(BUFFER), tick, second * 1000000)
+    log.append(sealed.definition, sealed.payload, sealed.readings)
+
+
+def _readings(cloud, component):
+    """[(seconds UTC, tags)] of what the cloud has of a component, in the order of arrival."""
+    found = []
+    for metadata, readings in cloud.taken:
+        if metadata[3][0] == component:
+            for reading in readings:
+                times = dict(fields(dict(fields(reading))[1]))
+                found.append((dict(fields(times[1]))[1], metadata.get(10, [])))
+    return found
+
+
+def _mounted(device):
+    return Log.mount(device, lambda n: bytes(range(n)))
+
+
+def test_three_boots_without_a_clock_and_then_a_clock():
+    """Each boot ended before the next began; nothing is reordered, and all that is said."""
+    device = RamDevice(16)
+    for boot in range(3):
+        log = _mounted(device)
+        _captured(log, "a", range(20))
+        _captured(log, "b", range(10 + boot), 15000000)
+    log = _mounted(device)
+    _captured(log, "a", range(5))
+    cloud = FakeCloud()
+    uploader = _uploader(log, cloud)
+
+    def learn():
+        if log.boot not in log.anchors():
+            log.append_anchor(7000000, UTC, 1000000)
+
+    cloud.on_login = learn
+    _sync(uploader)
+    assert _unsent(log) == [] and cloud.logins == 1
+    got = _readings(cloud, b"a")
+    start = UTC // 1000000 - 7  # of the fourth boot
+    assert got[60:] == [(start + n, []) for n in range(1, 6)]
+    # The third boot's last reading is b's, 27 s after its start; the others' 26 and 25.
+    starts = start - 27 - 26 - 25, start - 27 - 26, start - 27
+    bounded = [b"time-bounded"]
+    assert got[:60] == [(s + n, bounded) for s in starts for n in range(1, 21)]
+    assert _readings(cloud, b"b")[-1] == (start, bounded)
+
+
+def test_a_boot_between_two_that_knew_the_time_is_bounded_by_the_later_one():
+    device = RamDevice(16)
+    for anchored in (True, False, True):
+        log = _mounted(device)
+        _captured(log, "a", [1, 2])
+        if anchored:
+            log.append_anchor(0, UTC + log.boot * 1000000000, 1000)
+    cloud = FakeCloud()
+    _sync(_uploader(log, cloud))
+    base = UTC // 1000000
+    assert [t - base for t, _ in _readings(cloud, b"a")] == [1001, 1002, 2999, 3000, 3001, 3002]
+    assert [len(m.get(10, [])) for m, _ in cloud.taken] == [0, 1, 0]
+
+
+def test_a_fast_stream_does_not_keep_a_slow_one_waiting():
+    log = Log.mount(RamDevice(32), lambda n: bytes(range(n)))
+    for i in range(70):
+        _captured(log, "fast", range(20), i * 20000000)
+        _captured(log, "slow", [i], i * 20000000)
+    log.append_anchor(0, UTC, 1000)
+    cloud = FakeCloud()
+    _sync(_uploader(log, cloud))
+    order = [m[3][0] for m, _ in cloud.taken]
+    assert order[:2] == [b"fast", b"slow"]
+    assert order.count(b"slow") == 2, "it goes along at the pace of the oldest, 64 parcels a time"
+    oldest = [_readings(cloud, c)[0][0] for c in (b"fast", b"slow")]
+    assert oldest[0] == oldest[1]
+
+
+def _run(uploader, until):
+    """Run the uploader until until() is true."""
+
+    async def main():
+        task = asyncio.create_task(uploader.run())
+        for _ in range(20000):
+            if until():
+                break
+            await asyncio.sleep(0)
+        else:
+            raise AssertionError("it never came")
+        task.cancel()
+
+    asyncio.run(main())
+
+
+def test_the_first_sync_comes_within_the_interval_and_the_next_after_it():
+    log, cloud, port = _log([("a", [1])]), FakeCloud(), FakePort()
+    _run(_uploader(log, cloud, port), lambda: cloud.taken)
+    assert 3000000 <= port.now < 4000000, "half the interval: its random byte is 128"
+    start = port.now
+    _captured(log, "a", [2])
+    cloud.taken = []
+    uploader = _uploader(log, cloud, port)
+    uploader.interval_ms = 60000
+    _run(uploader, lambda: cloud.taken)
+    assert 30000000 <= port.now - start < 31000000
+
+
+def test_a_wish_is_served_at_once_and_where_sync_is_disabled_too():
+    for interval in (3600000, 0):
+        log, cloud, port = _log([("a", [1])]), FakeCloud(), FakePort()
+        uploader = _uploader(log, cloud, port)
+        uploader.interval_ms = interval
+
+        async def never():
+            return False
+
+        uploader.allowed = never
+
+        def wish(port=port, uploader=uploader, cloud=cloud):
+            uploader.asked = port.now >= 5000000 and not cloud.taken
+
+        port.on_sleep = wish
+        _run(uploader, lambda cloud=cloud: cloud.taken)
+        assert 5000000 <= port.now <= 6000000
+
+
+def test_disabled_sync_sends_nothing():
+    log, cloud, port = _log([("a", [1])]), FakeCloud(), FakePort()
+    uploader = _uploader(log, cloud, port)
+    uploader.interval_ms = 0
+    _run(uploader, lambda: port.now > 1000000000)
+    assert not cloud.taken
+
+
+def test_a_log_that_fills_up_is_synced_before_its_time():
+    log, cloud, port = _log([]), FakeCloud(), FakePort()
+    uploader = _uploader(log, cloud, port)
+    uploader.interval_ms = 10**9
+    seen = []
+
+    def capture():
+        used = sum([n > 0 for n in log.sequence])
+        if cloud.taken and not seen:
+            seen.append(used)
+        if not cloud.taken:
+            _captured(log, "a", range(150))
+            assert used * 100 <= (HIGH_WATER + 7) * 16, "the one sector that passes the mark"
+
+    port.on_sleep = capture
+    _run(uploader, lambda: cloud.taken and _unsent(log) == [])
+    assert port.now < 10**9
+
+
+def test_a_damaged_parcel_does_not_hold_up_the_others():
+    device = RamDevice(16)
+    log = _mounted(device)
+    log.append_anchor(0, UTC, 1000)
+    for n in range(3):
+        _captured(log, "a", [n, n + 10], n * 9000000)
+    cursor = log.unsent()
+    cursor.next()
+    ref = cursor.next()
+    device.writeblocks(ref.block, b"\0", ref.index + ref.size)
+    cloud, port = FakeCloud(), FakePort()
+    uploader = _uploader(log, cloud, port)
+    assert _sync(uploader) == 6000
+    assert [len(r) for _, r in cloud.taken] == [4]
+    assert uploader.link == "up"
+
+
+def test_parcels_that_are_overwritten_meanwhile_do_not_hold_up_the_others():
+    log, cloud, port = _log([]), FakeCloud(), FakePort()
+    for i in range(102):  # all but full
+        _captured(log, "a", range(150), i * 150000000)
+
+    async def sleep_ms(ms):
+        port.now += 1
+        if port.now % 8 == 0 and port.now < 1200:
+            _captured(log, "a", range(150), 0)
+        await asyncio.sleep(0)
+
+    port.sleep_ms = sleep_ms
+    uploader = _uploader(log, cloud, port)
+    log.append_anchor(0, UTC, 1000)
+    assert _sync(uploader) == 6000, "without a failure"
+    assert _unsent(log) == [] and uploader.set_aside == 0 and not port.lines
+    assert log.stats().lost and len(cloud.taken) > 8
+
+
+def test_a_log_that_fills_up_does_not_hurry_a_cloud_that_is_away():
+    log, port = _log([]), FakePort()
+    _captured(log, "a", [1])
+    tries = []
+    cloud = FakeCloud()
+
+    async def call(path, message, size):
+        tries.append(port.now // 1000000)
+        raise LinkError("connect", "refused")
+
+    cloud.call = call
+
+    def fill():
+        if port.now > 900000000 and sum([n > 0 for n in log.sequence]) < 15:
+            _captured(log, "a", range(150))
+
+    port.on_sleep = fill
+    _run(_uploader(log, cloud, port), lambda: port.now > 1500000000)
+    late = [at for at in tries if at > 700]
+    assert len(late) > 8
+    gaps = [late[i + 1] - late[i] for i in range(len(late) - 1)]
+    assert min(gaps) >= 45, "once a minute"
+
+
+def test_an_interval_that_becomes_shorter_counts_from_now_on():
+    log, cloud, port = _log([("a", [1])]), FakeCloud(), FakePort()
+    uploader = _uploader(log, cloud, port)
+    uploader.interval_ms = 10**9
+
+    def shorten():
+        if port.now > 2000000 and uploader.interval_ms > 1000:
+            uploader.interval_ms = 1000
+            uploader.wait_ms = min(uploader.wait_ms, 1000)
+
+    port.on_sleep = shorten
+    _run(uploader, lambda: cloud.taken)
+    assert port.now < 5000000
+
+
+def test_a_sensor_may_say_when_to_sync():
+    log, cloud, port = _log([("a", [1])]), FakeCloud(), FakePort()
+    uploader = _uploader(log, cloud, port)
+    asked = []
+
+    async def allowed():
+        asked.append(port.now)
+        if len(asked) == 2:
+            raise OSError(5)
+        return len(asked) == 4
+
+    uploader.allowed = allowed
+    _run(uploader, lambda: cloud.taken)
+    assert [at // 1000000 for at in asked] == [3, 9, 15, 21]
+    assert len([t for _, t in port.lines if "selective_syncer" in t]) == 1
+
+
+def test_an_error_is_kept_in_words_and_a_success_has_its_time():
+    log, port = _log([("a", [1])]), FakePort()
+    uploader = _uploader(log, FakeCloud([LinkError("dns", "no such host")]), port)
+    assert uploader.synced_us is None
+    _sync(uploader)
+    assert uploader.error == "no such host" and uploader.synced_us is None
+    port.now = 9000000
+    _sync(uploader)
+    assert uploader.error == "no such host" and uploader.synced_us == 9000000
+    assert uploader.link == "up"
+
+
+def test_parcels_keep_their_names_however_they_are_grouped():
+    """The answer to an upload of two was lost; after a restart they go out with a third one."""
+    device = RamDevice(16)
+    log = _mounted(device)
+    log.append_anchor(0, UTC, 1000)
+    _captured(log, "a", [1, 2])
+    _captured(log, "a", [3], 9000000)
+    cloud = FakeCloud()
+    lost = []
+
+    async def call(path, message, size):
+        lost.append(b"".join([bytes(x) for x in message()]))
+        raise LinkError("call", "no answer", True, True)
+
+    cloud.call = call
+    _sync(_uploader(log, cloud))
+    log = _mounted(device)
+    _captured(log, "a", [4])
+    cloud = FakeCloud(answers=[None])
+    log.append_anchor(0, UTC + 10**12, 1000)
+    _sync(_uploader(log, cloud))
+    sent = dict(fields(dict(fields(lost[0]))[1]))
+    first, again = bytes(sent[7]), cloud.taken[0][0][7][0]
+    assert again.startswith(first + b","), "the same names, and one more"
+    body = b"".join([bytes(v) for n, v in fields(lost[0]) if n == 2])
+    assert b"".join(cloud.taken[0][1]).startswith(body), "and the same readings and times"

@@ -1,8 +1,7 @@
 """A device's session with the cloud: one channel, one token, calls that log in when they must."""
 
-from cistern.cloud import httpdate
-from cistern.cloud.protobuf import field, string, text
-from cistern.errors import GrpcError
+from cistern.cloud.protobuf import Writer, find
+from cistern.errors import GrpcError, LinkError
 
 AUTHENTICATE = "/proto.rpc.v1.AuthService/Authenticate"
 INVALID_ARGUMENT = 3
@@ -14,7 +13,8 @@ CALL_TIMEOUT_MS = 20000
 class Cloud:
     """Viam's cloud, or a receiver of one's own, for the part `part_id`.
 
-    channel: net.Channel; secret: the part's secret; on_date(utc_us): told the time of each answer.
+    channel: net.Channel; secret: the part's secret; on_date(text): told the `date` header of each
+    answer, or None.
     """
 
     def __init__(self, channel, part_id, secret, on_date=None):
@@ -24,38 +24,54 @@ class Cloud:
         self._on_date = on_date
         self._token = None
 
+    def ready(self):
+        """Whether there is a connection, and on it a login."""
+        return self._token and self._channel.connected()
+
     async def call(self, path, message, size=None):
-        """One unary call with the part's token; the answer's message. Raises LinkError."""
-        if self._token is None:
-            await self.login()
-        metadata = (("authorization", "Bearer " + self._token),)
-        try:
-            return await self._unary(path, message, metadata, size)
-        except GrpcError as e:
-            if e.status == UNAUTHENTICATED:
-                # The token has expired or the server forgot it; the caller's next try logs in
-                # again.
-                self._token = None
-            raise
+        """One unary call with the part's token; the answer's message. Raises LinkError.
+
+        message: bytes-like, or with size= what makes an iterator of pieces of it.
+        """
+        while True:
+            fresh = self._token is None
+            if fresh:
+                await self.login()
+            token = self._token
+            metadata = (("authorization", "Bearer " + token),)
+            try:
+                return await self._unary(path, message() if size else message, metadata, size)
+            except GrpcError as e:
+                if e.status != UNAUTHENTICATED:
+                    raise
+                # The token has expired or the server forgot it.
+                if self._token == token:
+                    self._token = None
+                if fresh:
+                    raise
 
     async def login(self):
         """Get a token for the part. Raises LinkError."""
-        credentials = text(1, "robot-secret") + text(2, self._secret)
-        request = text(1, self.part_id) + field(2, credentials)
+        w = Writer()
+        w.field(2, self._secret)
+        w.field(1, "robot-secret")
+        w.head(2, 0)
+        w.field(1, self.part_id)
         try:
-            self._token = string(await self._unary(AUTHENTICATE, request, (), None), 1)
+            answer = await self._unary(AUTHENTICATE, w.view(), (), None)
+            self._token = str(find(answer, 1), "utf-8")
         except GrpcError as e:
             if e.status == INVALID_ARGUMENT:
                 # Of the login: nobody may take it for a refusal of what was to be sent after it.
                 e.status = FAILED_PRECONDITION
             raise
+        except (TypeError, ValueError):
+            raise LinkError("call", "the answer to the login has no token") from None
 
     async def _unary(self, path, message, metadata, size):
         reply = await self._channel.unary(path, message, metadata, CALL_TIMEOUT_MS, size)
         if self._on_date:
-            utc_us = httpdate.parse(reply.headers.get("date"))
-            if utc_us:
-                self._on_date(utc_us)
+            self._on_date(reply.headers.get("date"))
         return reply.message
 
     async def close(self):

@@ -1,4 +1,4 @@
-"""DataCaptureUpload (viam.app.datasync.v1, data_sync.proto): its metadata and its readings."""
+"""DataCaptureUpload (viam.app.datasync.v1, data_sync.proto): its metadata."""
 
 from cistern.cloud.protobuf import Writer
 
@@ -29,23 +29,4 @@ def upload_metadata(part_id, stream, file_name, tags):
         if names[i]:
             w.field(b"\5\3\2\1"[i], names[i])
     w.head(1, 0)
-    return w.view()
-
-
-def sensor_data(requested_us, received_us, payload, buf=None):
-    """Field 2 of the request, one reading, as a memoryview: of the end of `buf` if that suffices.
-
-    Times in µs since 1970; payload: the dict of its Struct.
-    """
-    w = Writer(buf)
-    w.struct(payload)
-    w.head(2, 0)
-    n = w.n
-    w.timestamp(received_us)
-    w.head(2, n)
-    k = w.n
-    w.timestamp(requested_us)
-    w.head(1, k)
-    w.head(1, n)
-    w.head(2, 0)
     return w.view()

@@ -5,12 +5,11 @@ SensorData with holes for the values. Where all values become numbers or bools, 
 copies of it from the items of a reading: latency, values in the parcel's order, time to the next
 reading. An item is described in 2 bytes: 4 bits of kind, 12 bits of where its hole begins. Kinds
 are odd for varints (5 latency, 1 time, 3 int), else the size in bits / 4. What does not suit this,
-a reading or a whole parcel, goes the way of datasync.sensor_data().
+a reading or a whole parcel, goes the way of rare.sensor_data().
 """
 
 from array import array
 
-from cistern.cloud.datasync import sensor_data
 from cistern.cloud.protobuf import Writer
 from cistern.record import read_definition
 from cistern.record.value import Source
@@ -52,7 +51,10 @@ class _Form(Writer):
 
 
 class Expander:
-    """Parcels with one definition; stream: what it is of. buf: what pieces are made in."""
+    """Parcels with one definition; stream: what it is of. buf: what pieces are made in.
+
+    last_us: the time of the last reading that was expanded.
+    """
 
     def __init__(self, definition, buf):
         self.definition = definition
@@ -116,7 +118,10 @@ class Expander:
                 source.pos, time, latency = s[0], s[1] * 1000000 + s[2], s[3]
                 if source.pos >= end:
                     break
+            from cistern.cloud.rare import sensor_data
+
             latency += source.int()
             yield sensor_data(time, time + latency, shape.payload(shape.values(source)), buf)
             if source.pos < end:
                 time += shape.period_us + source.int()
+        self.last_us = time

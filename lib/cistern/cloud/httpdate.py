@@ -1,10 +1,12 @@
 """The `date` header of an HTTP answer (RFC 9110, section 5.6.7): how a board without a clock gets
 one.
+
+Needed until a date is understood, then forgotten: its memory is needed.
 """
 
+import sys
+
 _MONTHS = "JanFebMarAprMayJunJulAugSepOctNovDec"
-# The header has whole seconds and was written some time ago.
-UNCERTAINTY_US = 1000000
 # A server whose clock was never set says 1970; anything before Cistern was written is no time.
 EARLIEST_US = 1767225600000000  # 2026-01-01
 
@@ -21,7 +23,11 @@ def parse(date):
     if at % 3 or len(parts[2]) != 3:
         return None
     us = (_days(year, at // 3 + 1, day) * 86400 + hour * 3600 + minute * 60 + second) * 1000000
-    return us if us >= EARLIEST_US else None
+    if us < EARLIEST_US:
+        return None
+    if sys.implementation.name == "micropython" and sys.modules.pop(__name__, None):
+        del sys.modules["cistern.cloud"].httpdate
+    return us
 
 
 def _days(year, month, day):

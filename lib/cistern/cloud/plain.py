@@ -2,7 +2,7 @@
 
 from struct import unpack_from
 
-from cistern.cloud.protobuf import field, timestamp, value
+from cistern.cloud.protobuf import Writer
 
 const = int  # MicroPython's compiler knows const() by its name
 
@@ -24,6 +24,27 @@ _LAST = const(7)
 _LIMIT = const(8)
 
 _SECOND = const(1000000)
+
+
+def field(number, data):
+    """A length-delimited field: str or bytes."""
+    w = Writer()
+    w.field(number, data)
+    return bytes(w.view())
+
+
+def timestamp(us):
+    """google.protobuf.Timestamp (and Duration) of microseconds."""
+    w = Writer()
+    w.timestamp(us)
+    return bytes(w.view())
+
+
+def value(v):
+    """google.protobuf.Value of None, bool, number, str, bytes, a point in time, list or dict."""
+    w = Writer()
+    w.value(v)
+    return bytes(w.view())
 
 
 def expand(out, p, state, payload, form, items):

@@ -118,51 +118,16 @@ class Writer:
             put(self, v)
 
 
-def field(number, data):
-    """A length-delimited field: str or bytes."""
-    w = Writer()
-    w.field(number, data)
-    return bytes(w.view())
-
-
-def text(number, value):
-    """A string field, left out when empty."""
-    return field(number, value) if value else b""
-
-
-def timestamp(us):
-    """google.protobuf.Timestamp (and Duration) of microseconds."""
-    w = Writer()
-    w.timestamp(us)
-    return bytes(w.view())
-
-
-def value(v):
-    """google.protobuf.Value of None, bool, number, str, bytes, a point in time, list or dict."""
-    w = Writer()
-    w.value(v)
-    return bytes(w.view())
-
-
-def struct_(d):
-    """google.protobuf.Struct of a dict."""
-    w = Writer()
-    w.struct(d)
-    return bytes(w.view())
-
-
-def read_varint(buf, at):
-    """(value, position after it); ValueError when it does not end in `buf` or in 10 bytes."""
+def _varint(view, at):
     n = shift = 0
-    while True:
-        if at >= len(buf) or shift > 63:
-            raise ValueError("malformed protobuf varint")
-        b = buf[at]
+    while shift < 64:
+        b = view[at]
         at += 1
         n |= (b & 127) << shift
         if b < 128:
             return n, at
         shift += 7
+    raise IndexError
 
 
 def fields(buf):
@@ -173,29 +138,31 @@ def fields(buf):
     """
     view = memoryview(buf)
     at = 0
-    while at < len(view):
-        key, at = read_varint(view, at)
-        wire = key & 7
-        if wire == 0:
-            v, at = read_varint(view, at)
+    try:
+        while at < len(view):
+            key, at = _varint(view, at)
+            wire = key & 7
+            if wire == 0:
+                v, at = _varint(view, at)
+            else:
+                size = 8 if wire == 1 else 4
+                if wire == 2:
+                    size, at = _varint(view, at)
+                elif wire & 3 != 1:  # 1 and 5
+                    raise IndexError
+                v = view[at : at + size]
+                at += size
+                if at > len(view):
+                    raise IndexError
             yield key >> 3, v
-            continue
-        if wire == 2:
-            size, at = read_varint(view, at)
-        elif wire in (1, 5):
-            size = 8 if wire == 1 else 4
-        else:
-            raise ValueError("protobuf wire type %d" % wire)
-        if at + size > len(view):
-            raise ValueError("protobuf field is cut short")
-        yield key >> 3, view[at : at + size]
-        at += size
+    except IndexError:
+        raise ValueError("this is no protobuf message") from None
 
 
-def string(message, number):
-    """The last string field `number` of a message, "" where there is none."""
-    found = ""
+def find(message, number):
+    """The last value of field `number` of a message, None where there is none."""
+    found = None
     for n, v in fields(message):
-        if n == number and not isinstance(v, int):
-            found = str(bytes(v), "utf-8")
+        if n == number:
+            found = v
     return found

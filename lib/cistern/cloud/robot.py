@@ -1,136 +1,100 @@
-"""Messages of RobotService (viam.app.v1, robot.proto): a part's configuration, restart and log."""
+"""What a board asks of its cloud beside uploads: RobotService of viam.app.v1 (robot.proto).
 
-import struct
+Its configuration, applied live; whether to restart; and where its log lines go.
+"""
 
-from cistern.cloud.protobuf import MAX_DEPTH, field, fields, text, timestamp
+from cistern.cloud.protobuf import Writer, find
+from cistern.errors import GrpcError
 
-CONFIG = "/viam.app.v1.RobotService/Config"
-NEEDS_RESTART = "/viam.app.v1.RobotService/NeedsRestart"
-LOG = "/viam.app.v1.RobotService/Log"
-
-# Fields of ComponentConfig and ServiceConfig: number → (key, what it is).
-_TEXT, _TEXTS, _STRUCT, _CONFIGS = range(4)
-_COMPONENT = {
-    1: ("name", _TEXT),
-    2: ("namespace", _TEXT),
-    3: ("type", _TEXT),
-    4: ("model", _TEXT),
-    6: ("depends_on", _TEXTS),
-    7: ("service_configs", _CONFIGS),
-    8: ("attributes", _STRUCT),
-    9: ("api", _TEXT),
-}
-_SERVICE = {
-    1: ("name", _TEXT),
-    2: ("namespace", _TEXT),
-    3: ("type", _TEXT),
-    4: ("attributes", _STRUCT),
-    5: ("depends_on", _TEXTS),
-    6: ("model", _TEXT),
-    9: ("api", _TEXT),
-    10: ("service_configs", _CONFIGS),
-}
-_RESOURCE_LEVEL = {1: ("type", _TEXT), 2: ("attributes", _STRUCT)}
+_SERVICE = "/viam.app.v1.RobotService/"
+NOT_FOUND = 5
+UNIMPLEMENTED = 12
+# A cloud that cannot be reached is asked less and less often, down to once a minute.
+OFFLINE_MS = 60000
 
 
-def part_request(part_id):
-    """A ConfigRequest or NeedsRestartRequest."""
-    return text(1, part_id)
+class Robot:
+    """The part's side of RobotService.
 
-
-def read_config(message):
-    """(machine configuration as Viam's JSON has it, revision) of a ConfigResponse.
-
-    Numbers are floats, as in the protobuf. Raises ValueError for what is no such message.
+    app: has port, cloud, log, journal, take(machine), reload(text); revision: of the configuration
+    that runs, "" for the board's own, None for not known yet; and restarting, which is set to have
+    it restart. poll_ms: how often the cloud is asked.
     """
-    machine = {"components": [], "services": []}
-    revision = ""
-    for n, config in fields(message):
-        if n != 1 or isinstance(config, int):
-            continue
-        for number, v in fields(config):
-            if isinstance(v, int):
-                continue
-            if number == 3:
-                machine["components"].append(_object(v, _COMPONENT))
-            elif number == 5:
-                machine["services"].append(_object(v, _SERVICE))
-            elif number == 15:
-                revision = _str(v)
-    return machine, revision
 
+    poll_ms = 10000
 
-def _str(view):
-    return str(bytes(view), "utf-8")
+    def __init__(self, app):
+        self.app = app
+        self._said = {}
+        self._restart_us = 0
 
+    async def run(self):
+        """Ask for ever. What fails is said once and asked again; the rest goes on."""
+        # Not a whole fleet at once.
+        wait = self.poll_ms * self.app.port.urandom(1)[0] >> 10
+        jobs = ("configuration", self._config), ("log", self.send_log), ("restart", self._restart)
+        while True:
+            await self.app.port.sleep_ms(wait)
+            longer = min(2 * wait, OFFLINE_MS)
+            wait = self.poll_ms
+            for name, job in jobs:
+                try:
+                    await job()
+                    said = None
+                except Exception as e:  # an answer may be anything
+                    said = "cloud: %s: %s" % (name, e)
+                    if said != self._said.get(name):
+                        self.app.port.log("warning", said)
+                self._said[name] = said
+                if not self.app.cloud.ready():
+                    wait = max(wait, longer)
+                    break
 
-def _object(message, table):
-    made = {}
-    for n, v in fields(message):
-        if n not in table or isinstance(v, int):
-            continue
-        key, kind = table[n]
-        if kind == _TEXT:
-            made[key] = _str(v)
-        elif kind == _TEXTS:
-            made.setdefault(key, []).append(_str(v))
-        elif kind == _STRUCT:
-            made[key] = read_struct(v)
-        else:
-            made.setdefault(key, []).append(_object(v, _RESOURCE_LEVEL))
-    return made
+    def _call(self, method, w):
+        w.field(1, self.app.cloud.part_id)
+        return self.app.cloud.call(_SERVICE + method, w.view())
 
+    async def _config(self):
+        config, revision = b"", ""
+        try:
+            config = find(await self._call("Config", Writer()), 1)
+            revision = str(find(config or b"", 15) or b"-", "utf-8")
+        except GrpcError as e:
+            if e.status not in (NOT_FOUND, UNIMPLEMENTED):
+                raise
+        if revision != self.app.revision:
+            from cistern.cloud.machine import change
 
-def read_struct(message, depth=0):
-    """The dict of a google.protobuf.Struct. Raises ValueError where it is none or too deep."""
-    if depth > MAX_DEPTH:
-        raise ValueError("values nested deeper than %d" % MAX_DEPTH)
-    made = {}
-    for n, entry in fields(message):
-        if n != 1 or isinstance(entry, int):
-            continue
-        key, found = "", None
-        for m, v in fields(entry):
-            if isinstance(v, int):
-                continue
-            if m == 1:
-                key = _str(v)
-            elif m == 2:
-                found = _read_value(v, depth)
-        made[key] = found
-    return made
+            change(self.app, config, revision)
 
+    async def send_log(self):
+        """Send the lines that wait."""
+        log, journal = self.app.log, self.app.journal
+        anchor = log.anchors().get(log.boot)
+        if not journal.lines or not anchor:
+            return
+        sent = [line[:] for line in journal.lines]
+        w = Writer()
+        for at, level, text, count in reversed(sent):
+            n = w.n
+            w.field(5, text if count == 1 else "%s (%d times)" % (text, count))
+            w.field(4, "cistern")
+            k = w.n
+            w.timestamp(anchor[1] + at - anchor[0])
+            w.head(3, k)
+            w.field(2, level)
+            w.head(2, n)
+        await self._call("Log", w)
+        journal.lines = [line for line in journal.lines if line not in sent]
 
-def _read_value(message, depth):
-    found = None
-    for n, v in fields(message):
-        if isinstance(v, int):
-            found = bool(v) if n == 4 else None
-        elif n == 2:
-            found = struct.unpack("<d", v)[0]
-        elif n == 3:
-            found = _str(v)
-        elif n == 5:
-            found = read_struct(v, depth + 1)
-        elif n == 6:
-            if depth > MAX_DEPTH:
-                raise ValueError("values nested deeper than %d" % MAX_DEPTH)
-            found = [_read_value(x, depth + 1) for m, x in fields(v) if m == 1]
-    return found
-
-
-def must_restart(message):
-    """Whether a NeedsRestartResponse asks for it."""
-    for n, v in fields(message):
-        if n == 2:
-            return bool(v)
-    return False
-
-
-def log_request(part_id, entries):
-    """A LogRequest. entries: (utc_us, level, logger name, text), at most 1000."""
-    made = [text(1, part_id)]
-    for utc_us, level, logger, line in entries:
-        entry = text(1, "cistern") + text(2, level) + field(3, timestamp(utc_us))
-        made.append(field(2, entry + text(4, logger) + text(5, line)))
-    return b"".join(made)
+    async def _restart(self):
+        now = self.app.port.uptime_us()
+        if now < self._restart_us:
+            return
+        answer = await self._call("NeedsRestart", Writer())
+        seconds = find(find(answer, 3) or b"", 1) or 0
+        # Not by the first answer: a cloud that always says so must let the board work between.
+        if find(answer, 2) and self._restart_us:
+            self.app.port.log("warning", "the cloud asks for a restart")
+            self.app.restarting = True
+        self._restart_us = now + max(seconds * 1000, self.poll_ms) * 1000

@@ -5,150 +5,217 @@ from binascii import hexlify
 from cistern.cloud.datasync import UPLOAD, upload_metadata
 from cistern.cloud.expand import PIECE, Expander
 from cistern.errors import GrpcError, LinkError
-from cistern.record import Reader, read_definition
 from cistern.sync.backoff import Backoff
 
 # Sensor data of one upload: what micro-rdk sends at most (Viam recommends 64 KB; halved for RAM).
 MAX_UPLOAD = 32000
 # Parcels of one upload: each is held as a Ref and named in 20 characters while it is under way.
 MAX_PARCELS = 64
+# Records that are passed over in a step, up to a millisecond each.
+RECORDS = 2
 INVALID_ARGUMENT = 3
 # On readings of a boot that never learned the time: they were taken at this time at the latest.
 BOUNDED_TAG = "time-bounded"
+# Percent of the log's sectors in use from which on each further one is reason to sync at once;
+# from 90 % on the log is thinned.
+HIGH_WATER = 75
+# How often the log's fill and wishes to sync are looked at.
+LOOK_MS = 500
 
 
 class Uploader:
-    """Syncs `log` to `cloud` every `interval_ms`.
+    """Syncs `log` to `cloud` every `interval_ms`, or where that is 0 only when asked.
 
-    clock: sync.Clock. on_synced(definition, readings): told of each parcel that was acknowledged.
-    link: what to tell the user: "idle", "up", or "down: " and the reason.
+    on_synced(definition, readings): told of each parcel that was acknowledged.
+    asked: set it to sync at once. allowed: None, or called before each sync that is due by the
+    clock, an awaitable bool. before: None, or awaited before a sync, unless the last one failed;
+    it makes what was captured durable. threads: uploads at once.
+    link: what to tell the user: "idle", "up", or "down: " and the reason; error: the last one.
+    wait_ms: until it is tried or done again. synced_us: uptime of the last upload that succeeded.
     """
 
-    def __init__(self, port, log, clock, cloud, interval_ms, parcel_size, on_synced):
-        self.link = "idle"
-        self.set_aside = 0
-        self._interval_ms = interval_ms
-        self._port = port
-        self._log = log
-        self._clock = clock
-        self._cloud = cloud
-        self._on_synced = on_synced
-        self._buffer = bytearray(parcel_size)
+    interval_ms = wait_ms = 0
+
+    link = "idle"
+    error = None
+    allowed = before = None
+    asked = False
+    synced_us = None
+    set_aside = 0
+    threads = 1
+
+    def __init__(self, port, log, cloud, parcel_size, on_synced):
+        self.port = port
+        self.log = log
+        self.cloud = cloud
+        self.on_synced = on_synced
+        self.buffer = bytearray(parcel_size)
         # For good, since a KB in one piece may be hard to find later.
         self._piece = bytearray(PIECE)
-        self._expander = None
+        self.expander = None
+        self._bounds = {}  # boots without a clock: when they began at the latest
         self._backoff = Backoff(lambda: port.urandom(1)[0])
         self._reported = None
 
     async def run(self):
         """Sync for ever."""
         # The first time at a random point of the interval, so that a fleet does not come at once.
-        wait = self._interval_ms * self._port.urandom(1)[0] // 256
+        self.wait_ms = self.interval_ms * self.port.urandom(1)[0] // 256
+        full = len(self.log.sequence) * HIGH_WATER // 100
         while True:
-            await self._port.sleep_ms(wait)
-            wait = await self.sync()
+            mark = max(full, self._used())
+            while not self.asked and (self.wait_ms > 0 or not self.interval_ms):
+                step = LOOK_MS
+                if 0 < self.wait_ms < step:
+                    step = self.wait_ms
+                await self.port.sleep_ms(step)
+                self.wait_ms -= step
+                # A cloud that does not answer is not asked more often for it.
+                if not self._reported and self._used() > mark:
+                    self.wait_ms = 0
+            self.wait_ms = self.interval_ms
+            if self.asked or await self.may():
+                self.asked = False
+                self.wait_ms = await self.sync()
+
+    def _used(self):
+        """Sectors that hold something needed."""
+        used = 0
+        for n in self.log.sequence:
+            used += n > 0
+        return used
+
+    async def may(self):
+        """Whether a sync that is due by the clock is wanted."""
+        try:
+            return not self.allowed or await self.allowed()
+        except Exception as e:  # a driver may raise anything
+            self._report("the selective_syncer: %s" % e, self.interval_ms)
 
     async def sync(self):
         """Upload all that is unsent; milliseconds until it should be tried or done again."""
         try:
-            while True:
-                refs, size, bounded = await self._gather()
-                if not refs:
-                    break
-                await self._upload(refs, size, bounded)
-                self._backoff.success()
-                self.link = "up"
-            self._report(None, 0)
-            return self._interval_ms
+            if self.before and not self._reported:
+                await self.before()
+            if self.threads > 1:
+                from cistern.sync.threads import drain
+
+                await drain(self)
+            else:
+                await self.drain()
+            self._report(None)
+            return self.interval_ms
         except LinkError as e:
             wait = self._backoff.failed(e)
-            self.link = "down: %s" % e
-            self._report(str(e), wait)
+            self.error = str(e)
+            self.link = "down: " + self.error
+            self._report(self.error, wait)
             return wait
 
-    def _report(self, error, wait):
+    def _report(self, error, wait=0):
         if error == self._reported:
             return
+        self._reported = error
         if error:
             text = "sync: %s; next try in %.1f s, capture goes on"
-            self._port.log("warning", text % (error, wait / 1000))
+            self.port.log("warning", text % (error, wait / 1000))
         else:
-            self._port.log("info", "sync: works again")
-        self._reported = error
+            self.port.log("info", "sync: works again")
+
+    async def drain(self):
+        """Upload all that is unsent. Raises LinkError."""
+        while True:
+            refs, size, bounded = await self._gather()
+            if not refs:
+                return
+            try:
+                await self._upload(refs, size, bounded)
+            except LinkError:
+                if not self._gone:
+                    raise
+                continue  # the log came round: what it has now is sent at once
+            self._backoff.success()
+            self.link = "up"
+            self.synced_us = self.port.uptime_us()
+
+    async def turn(self):
+        """Let others run; the App puts something better here."""
+        await self.port.sleep_ms(0)
+
+    async def next(self, cursor, definition=None):
+        """The cursor's next parcel, or None."""
+        ref = False
+        while ref is False:
+            await self.turn()
+            ref = cursor.next(definition, RECORDS)
+        return ref
 
     async def _gather(self):
         """([Ref], bytes of sensor data, whether times are bounded) of the next upload."""
         refs, total, bounded = [], 0, False
+        self._gone = False
         # For the whole upload: a clock that is set meanwhile must not change what was counted.
         self._starts = {}
-        cursor = self._log.unsent()
-        ref = cursor.next()
+        cursor = self.log.unsent()
+        ref = await self.next(cursor)
         while ref and len(refs) < MAX_PARCELS:
-            start = await self._start_of(ref.boot)
+            if ref.boot not in self._starts:
+                self._starts[ref.boot] = await self._start_of(ref.boot)
+            start = self._starts[ref.boot]
             if refs and start[1] != bounded:
                 break
             bounded = start[1]
-            self._starts.setdefault(ref.boot, start[0])
             try:
-                size = await self._size(ref)
-            except (IndexError, ValueError) as e:
+                size = await self.size_of(ref, start[0])
+            except (IndexError, ValueError, LinkError) as e:
+                self._gone = False
                 self._give_up(ref, e)
-                ref = cursor.next(ref.definition if refs else None)
+                ref = await self.next(cursor, ref.definition if refs else None)
                 continue
             if refs and total + size > MAX_UPLOAD:
                 break
             total += size
             refs.append(ref)
-            ref = cursor.next(ref.definition)
+            ref = await self.next(cursor, ref.definition)
         return refs, total, bounded
 
     async def _start_of(self, boot):
         """(UTC of the boot's start in µs, whether it is only a bound)."""
-        known = self._clock.utc_us(boot, 0)
-        if known is None:
+        anchors = self.log.anchors()
+        if self.log.boot not in anchors:
             # Any answer of the cloud carries the time.
-            await self._cloud.login()
-            known = self._clock.utc_us(boot, 0)
-            if known is None:
-                raise LinkError(
-                    "call", "the cloud's answer has no usable date, and this board no clock"
-                )
-        if known[1] and boot not in self._clock.ends:
-            self._learn_ends()
-            known = self._clock.utc_us(boot, 0)
-        return known
+            await self.cloud.login()
+        anchor = anchors.get(boot)
+        if anchor:
+            return anchor[1] - anchor[0], False
+        if boot not in self._bounds:
+            from cistern.sync.bounds import learn
 
-    def _learn_ends(self):
-        """Find how long boots without a clock lasted: until their last reading."""
-        ends = self._clock.ends
-        cursor = self._log.unsent()
-        ref = cursor.next()
-        while ref:
-            payload = ref.boot not in self._clock.anchors and self._log.read(ref, self._buffer)
-            if payload:
-                for reading in Reader(read_definition(ref.definition)[1], payload):
-                    ends[ref.boot] = max(ends.get(ref.boot, 0), reading[1])
-            ref = cursor.next()
+            await learn(self, self._bounds)
+        if boot not in self._bounds:
+            raise LinkError("call", "the cloud's answer has no date, and this board no clock")
+        return self._bounds[boot], True
 
-    def _expand(self, ref):
+    def _expand(self, ref, start_us):
         """Iterate over the parcel's readings as fields 2 of a request, in pieces."""
-        payload = self._log.read(ref, self._buffer)
+        payload = self.log.read(ref, self.buffer)
         if payload is None:
-            raise LinkError("call", "parcel %d.%d was overwritten" % (ref.sector, ref.index))
-        return self._expander_of(ref).pieces(payload, self._starts[ref.boot])
+            self._gone = True
+            raise LinkError("call", "parcel %d.%d is gone or damaged" % (ref.sector, ref.index))
+        return self._expander_of(ref).pieces(payload, start_us)
 
     def _expander_of(self, ref):
-        if not self._expander or self._expander.definition != ref.definition:
-            self._expander = Expander(ref.definition, self._piece)
-        return self._expander
+        if not self.expander or self.expander.definition != ref.definition:
+            self.expander = Expander(ref.definition, self._piece)
+        return self.expander
 
-    async def _size(self, ref):
+    async def size_of(self, ref, start_us):
         """Bytes of the parcel's readings. Expanding is as cheap as counting would be."""
         size = 0
-        for piece in self._expand(ref):
+        for piece in self._expand(ref, start_us):
             size += len(piece)
             # Between pieces capture has its turn.
-            await self._port.sleep_ms(0)
+            await self.turn()
         return size
 
     async def _upload(self, refs, size, bounded):
@@ -160,36 +227,34 @@ class Uploader:
             if len(refs) > 1:
                 # One of them is bad: find it, so that the others arrive.
                 for ref in refs:
-                    await self._upload([ref], await self._size(ref), bounded)
+                    size = await self.size_of(ref, self._starts[ref.boot][0])
+                    await self._upload([ref], size, bounded)
                 return
             self._give_up(refs[0], "the cloud refused it: %s" % e)
 
     def _give_up(self, ref, reason):
+        if not self.log.set_aside(ref):
+            return  # overwritten, and counted as lost
         self.set_aside += 1
-        self._log.set_aside(ref)
         text = "parcel %d.%d (%d readings) is kept but not sent again: %s"
-        self._port.log("error", text % (ref.sector, ref.index, ref.readings, reason))
+        self.port.log("error", text % (ref.sector, ref.index, ref.readings, reason))
 
     async def _send(self, refs, size, bounded):
         stream = self._expander_of(refs[0]).stream
         tags = stream.tags + ((BOUNDED_TAG,) if bounded else ())
-        head = upload_metadata(self._cloud.part_id, stream, self._name(refs), tags)
-        await self._cloud.call(UPLOAD, self._pieces(head, refs), len(head) + size)
+        head = upload_metadata(self.cloud.part_id, stream, self._name(refs), tags)
+        await self.cloud.call(UPLOAD, lambda: self._pieces(head, refs), len(head) + size)
         for ref in refs:
-            if self._log.mark_sent(ref):
-                self._on_synced(ref.definition, ref.readings)
+            if self.log.mark_sent(ref):
+                self.on_synced(ref.definition, ref.readings)
+            await self.turn()
 
     def _name(self, refs):
         """The names of the parcels, by which a receiver stores each once (docs/SPEC.md)."""
-        log_id = str(hexlify(self._log.log_id), "ascii")
         names = ["%d.%d*%d" % (ref.sector, ref.index, ref.readings) for ref in refs]
-        return "cistern1:" + log_id + ":" + ",".join(names)
+        return "cistern1:%s:%s" % (str(hexlify(self.log.log_id), "ascii"), ",".join(names))
 
     def _pieces(self, head, refs):
         yield head
         for ref in refs:
-            yield from self._expand(ref)
-
-    async def close(self):
-        """Close the connection."""
-        await self._cloud.close()
+            yield from self._expand(ref, self._starts[ref.boot][0])

@@ -213,6 +213,20 @@ def part_remove(part_id: str, data: Data = DATA_DIR):
         typer.echo(f"part {part_id} removed; its readings stay")
 
 
+@part_app.command("restart")
+def part_restart(part_id: str, data: Data = DATA_DIR):
+    """Have a part restart; one that is connected does within 20 seconds."""
+    from .machines import wish
+
+    with _accounts(data) as known:
+        if not known.knows_part(part_id):
+            fail(f"there is no part {part_id}: cistern part list shows those there are")
+        path = wish(data, part_id)
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        path.touch()
+        typer.echo(f"part {part_id} will restart; what it holds is kept and synced")
+
+
 # cistern apikey
 
 

@@ -69,6 +69,14 @@ class Machines:
         self._read[part] = (stamp, config)
         return config
 
+    def restart_wanted(self, part):
+        """Returns whether somebody has asked for a restart since the part logged in."""
+        return wish(self._folder.parent, part).exists()
+
+    def logged_in(self, part):
+        """A part that starts logs in: it has restarted."""
+        wish(self._folder.parent, part).unlink(missing_ok=True)
+
     def _load(self, part, path):
         good = self._good / path.name
         try:
@@ -88,6 +96,11 @@ class Machines:
             log.warning("%s: the last good configuration cannot be kept: %s", good, e.strerror)
         log.info("part %s: configuration %s", part, config.revision[:12])
         return config
+
+
+def wish(data_dir, part):
+    """Returns the file that is there while a part is to restart: `cistern part restart`."""
+    return Path(data_dir) / FOLDER / f"{part}.restart"
 
 
 def parse(text, name):

@@ -15,6 +15,7 @@ from .accounts import Accounts
 from .gate import Gate
 from .listener import Listener
 from .machines import Machines
+from .readback import Data
 from .services import LARGE, Auth, DataSync, Robot, Writer
 from .store import Store, StoreError, database_path
 
@@ -75,10 +76,12 @@ async def serve(data_dir, host="127.0.0.1", port=0, ssl_context=None):
         certificate = None
         if ssl_context is not None:
             certificate = partial(devca.part_certificate, data_dir / devca.FOLDER)
+        known_machines = Machines(data_dir)
         services = [
-            Auth(known_accounts),
-            Robot(known_accounts, Machines(data_dir), writer, certificate),
+            Auth(known_accounts, known_machines),
+            Robot(known_accounts, known_machines, writer, certificate),
             DataSync(known_accounts, writer),
+            Data(database_path(data_dir)),
         ]
         listener = Listener(services, LARGE, ssl_context)
         listen(listener, RecvRequest, Gate(known_accounts, listener.methods))

@@ -29,7 +29,7 @@ LARGE = (
     "/viam.app.v1.RobotService/Log",
 )
 MAX_LOG_ENTRIES = 1000  # of one request, as in Viam's cloud
-RESTART_CHECK = Duration(seconds=10)  # nothing here asks for a restart yet
+RESTART_CHECK = Duration(seconds=5)  # as Viam's devices have it
 
 log = logging.getLogger(__name__)
 
@@ -37,8 +37,9 @@ log = logging.getLogger(__name__)
 class Auth(AuthServiceBase):
     """proto.rpc.v1.AuthService."""
 
-    def __init__(self, known_accounts):
+    def __init__(self, known_accounts, known_machines):
         self._accounts = known_accounts
+        self._machines = known_machines
         self._complain = Complaints()
 
     async def Authenticate(self, stream):  # noqa: N802 - the service's own name
@@ -78,6 +79,8 @@ class Auth(AuthServiceBase):
                 f"(cistern {'part' if kind == accounts.ROBOT_SECRET else 'apikey'} list)",
             )
         stream.peer.trust()
+        if kind == accounts.ROBOT_SECRET:
+            self._machines.logged_in(request.entity)
         await reply(stream, AuthenticateResponse(access_token=token))
 
 
@@ -138,12 +141,14 @@ class Robot(UnimplementedRobotServiceBase):
         await reply(stream, LogResponse())
 
     async def NeedsRestart(self, stream):  # noqa: N802 - the service's own name
-        """Tells a part that it need not restart."""
+        """Tells a part whether somebody wants it to restart."""
         part = self._own((await request_of(stream)).id)
         await reply(
             stream,
             NeedsRestartResponse(
-                id=part, must_restart=False, restart_check_interval=RESTART_CHECK
+                id=part,
+                must_restart=self._machines.restart_wanted(part),
+                restart_check_interval=RESTART_CHECK,
             ),
         )
 

@@ -1,0 +1,35 @@
+"""The device's log on its way to the cloud: what was said lately, in bounded memory."""
+
+# Of all lines that wait; the oldest make room. One takes its text and about as much as LINE_BYTES
+# of heap.
+LOG_BYTES = 3000
+LINE_BYTES = 100
+MAX_LINE = 300  # characters
+
+
+class Journal:
+    """Hears what `port` logs. secret: is masked before anyone sees it.
+
+    lines: what waits, [uptime in µs, level, text, how often it was said].
+    """
+
+    def __init__(self, port, secret):
+        self.lines = []
+        self._port = port
+        self._secret = secret or "\0"
+        self._print = port.log
+        port.log = self.log
+
+    def log(self, level, text):
+        """One line, for the port and for the cloud. Said again it only counts."""
+        text = text.replace(self._secret, "***")
+        self._print(level, text)
+        text = text[:MAX_LINE]
+        for line in self.lines:
+            if line[2] == text:
+                line[3] += 1
+                return
+        if level != "debug":
+            self.lines.append([self._port.uptime_us(), level, text, 1])
+            while sum([len(line[2]) + LINE_BYTES for line in self.lines]) > LOG_BYTES:
+                self.lines.pop(0)

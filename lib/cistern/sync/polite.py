@@ -1,0 +1,24 @@
+"""A byte stream whose work is done where capture has nothing to do."""
+
+
+class Polite:
+    """A Stream (docs/DESIGN.md) that waits for `turn()` before what takes some ms: encrypting what
+    is written, and what becomes of what was read.
+    """
+
+    def __init__(self, stream, turn):
+        self.alpn = stream.alpn
+        self.close = stream.close
+        self._stream = stream
+        self._turn = turn
+
+    async def readinto(self, buf):
+        """As the stream's."""
+        n = await self._stream.readinto(buf)
+        await self._turn()
+        return n
+
+    async def write(self, buf):
+        """As the stream's."""
+        await self._turn()
+        await self._stream.write(buf)

@@ -1,0 +1,97 @@
+"""Which time a boot has: its own clock's, the cloud's, and never two."""
+
+from cistern.store import Log
+from cistern.store.ram import RamDevice
+from cistern.sync.clock import DISAGREEMENT_US, Clock
+
+NOW = 1795365111000000
+DATE = "Sun, 22 Nov 2026 16:31:51 GMT"  # NOW
+
+
+class Port:
+    """A board with uptime and, perhaps, a clock of its own that is `off` by so much."""
+
+    def __init__(self, off=None):
+        self.up = 5000000
+        self.off = off
+        self.set_to = None
+        self.lines = []
+
+    def uptime_us(self):
+        return self.up
+
+    def utc_us(self):
+        return None if self.off is None else NOW + self.up - 5000000 + self.off
+
+    def set_clock(self, utc_us):
+        self.set_to = utc_us
+        self.off = utc_us - NOW - self.up + 5000000
+
+    def log(self, level, text):
+        self.lines.append(text)
+
+
+def _mounted(device=None):
+    return Log.mount(device or RamDevice(8), lambda n: bytes(range(n)))
+
+
+def _start(log):
+    """UTC at which the boot began, by the log."""
+    anchor = log.anchors().get(log.boot)
+    return anchor and anchor[1] - anchor[0]
+
+
+def test_a_board_without_a_clock_takes_the_clouds_and_sets_its_own():
+    port, log = Port(), _mounted()
+    clock = Clock(port, log)
+    assert _start(log) is None
+    for no_date in (None, "", "Thu, 01 Jan 1970 00:00:00 GMT"):
+        clock.on_date(no_date)
+    assert _start(log) is None
+    clock.on_date(DATE)
+    assert _start(log) == NOW - 5000000 and port.set_to == NOW
+
+
+def test_a_clock_that_is_right_is_finer_than_the_clouds_seconds():
+    for off in (-DISAGREEMENT_US, 0, 700001, DISAGREEMENT_US):
+        port, log = Port(off), _mounted()
+        clock = Clock(port, log)
+        clock.on_date(DATE)
+        assert _start(log) == NOW + off - 5000000 and port.set_to is None and not port.lines
+
+
+def test_a_clock_that_is_wrong_is_set_right_and_that_is_said():
+    device = RamDevice(8)
+    for off in (-(10**14), 10**14, DISAGREEMENT_US + 1):
+        port, log = Port(off), _mounted(device)
+        clock = Clock(port, log)
+        assert _start(log) == NOW + off - 5000000
+        clock.on_date(DATE)
+        assert _start(log) == NOW - 5000000 and port.set_to == NOW
+        assert "off by %d s" % (off // 1000000) in port.lines[0]
+        boot = log.boot
+        anchor = _mounted(device).anchors()[boot]
+        assert anchor[1] - anchor[0] == NOW - 5000000, "also after a restart"
+
+
+def test_a_clock_that_is_set_between_start_and_the_clouds_answer_counts():
+    """By NTP, on a chip whose network came up meanwhile."""
+    port, log = Port(), _mounted()
+    clock = Clock(port, log)
+    port.off = 123456
+    clock.on_date(DATE)
+    assert _start(log) == NOW + 123456 - 5000000
+
+
+def test_once_settled_nothing_moves_it():
+    """NTP steps, a wrong date of another server: a boot's readings keep their order."""
+    for off in (None, 0, 300000):
+        port, log = Port(off), _mounted()
+        clock = Clock(port, log)
+        clock.on_date(DATE)
+        start = _start(log)
+        port.up += 3600000000
+        port.off = -(10**13)
+        clock.on_date("Fri, 22 Nov 2030 16:31:51 GMT")
+        clock.on_date("Sun, 22 Nov 2026 16:31:51 GMT")
+        assert _start(log) == start
