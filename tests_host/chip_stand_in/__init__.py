@@ -1,0 +1,1 @@
+"""A chip on the PC: images for tests, and what runs their files under MicroPython."""

@@ -1,0 +1,147 @@
+"""`cistern image build` and `inspect`, as a user calls them."""
+
+import json
+import stat
+import time
+
+import pytest
+from typer.testing import CliRunner
+
+from chip_stand_in import images
+from cistern_tools import devca
+from cistern_tools.cli import app
+from cistern_tools.image import ImageError, library, order
+from support import EXAMPLES
+
+GREENHOUSE = EXAMPLES / "greenhouse.json"
+
+
+@pytest.fixture
+def call(tmp_path, monkeypatch):
+    """Calls `cistern image build` in a folder that has all it needs."""
+    monkeypatch.delenv("CISTERN_WIFI", raising=False)
+    devca.ensure(tmp_path / "tls")
+    (tmp_path / "secret").write_text(images.SECRET + "\n")
+    (tmp_path / "wifi").write_text(f"net: with a colon\n{images.PSK}\n")
+    given = {
+        "--firmware": images.STOCK,
+        "--machine": GREENHOUSE,
+        "--cloud": "https://192.168.4.2:8443",
+        "--part-id": "greenhouse-1",
+        "--secret-file": tmp_path / "secret",
+        "--ca": tmp_path / "tls" / "ca.pem",
+        "--wifi-file": tmp_path / "wifi",
+        "-o": tmp_path / "flash.bin",
+    }
+
+    def run(env=None, **changes):
+        options = given | {"--" + k.replace("_", "-"): v for k, v in changes.items()}
+        words = [str(x) for pair in options.items() if pair[1] is not None for x in pair]
+        return CliRunner().invoke(app, ["image", "build", *words], env=env)
+
+    return run
+
+
+def inspected(path, *more):
+    return CliRunner().invoke(app, ["image", "inspect", str(path), *more])
+
+
+def test_build_then_inspect(call, tmp_path):
+    made = call()
+    assert made.exit_code == 0, made.output
+    path = tmp_path / "flash.bin"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    report = json.loads(inspected(path, "--json").stdout)
+    assert report["chip"] == "esp32"
+    assert [p["label"] for p in report["partitions"]] == [
+        *("nvs", "phy_init", "factory", "capture", "vfs")
+    ]
+    assert report["configuration"]["ssid"] == "net: with a colon"
+    assert abs(int(report["configuration"]["clock"]) - time.time()) < 60
+    assert json.loads(report["machine"]) == json.loads(GREENHOUSE.read_text())
+    assert report["log"] == "empty" and report["missing"] == []
+    shown = inspected(path)
+    assert shown.exit_code == 0
+    for word in ("MicroPython 1.25.0", "capture", "/lib/cistern/app.mpy", "net: with a colon"):
+        assert word in shown.output, word
+    for secret in (images.PSK, images.SECRET):
+        assert secret not in made.output + shown.output + json.dumps(report)
+
+
+def test_the_network_can_come_from_the_environment(monkeypatch):
+    monkeypatch.setenv("CISTERN_WIFI", f"office:{images.PSK}")
+    assert order.wifi() == ("office", images.PSK)
+    assert order.wifi(open_ssid="cafe") == ("cafe", None)
+
+
+def test_an_open_network_is_warned_of(call, monkeypatch):
+    monkeypatch.setattr(library, "files", images.code)
+    made = call(wifi_file=None, wifi_open="cafe")
+    assert made.exit_code == 0
+    assert "cafe has no password" in made.output
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"firmware": "nowhere.bin"}, "the firmware nowhere.bin cannot be read: No such file"),
+        ({"firmware": images.OTHER_CHIP}, "for an ESP8266"),
+        ({"board": "esp99"}, "no board is called esp99; there are: "),
+        ({"machine": "nowhere.json"}, "nowhere.json cannot be read"),
+        ({"cloud": "cloud.example"}, "is no cloud URL"),
+        ({"ca": None}, "give --ca FILE"),
+        ({"ca": GREENHOUSE}, "holds no certificate"),
+        ({"wifi_file": None}, "no Wi-Fi network"),
+        ({"wifi": "a:12345678"}, "give one of --wifi"),
+        ({"secret_file": "nowhere"}, "the secret nowhere cannot be read"),
+        ({"ip": "192.168.4.7/255.255.255.0"}, "there are four"),
+        ({"part_id": "p" * 513}, "part_id has more than 512 bytes"),
+        ({"ip": "192.168.4.7/255.255.255.0/192.168.4.1/300.1.1.1"}, "300.1.1.1"),
+    ],
+)
+def test_what_is_missing_or_wrong_is_said_and_nothing_is_written(call, tmp_path, changes, words):
+    made = call(**changes)
+    assert made.exit_code == 1, made.output
+    assert words in made.output
+    assert not (tmp_path / "flash.bin").exists()
+
+
+def test_a_bad_machine_is_refused_as_cistern_check_would(call, tmp_path):
+    bad = tmp_path / "bad.json"
+    bad.write_text('{"components": [\n  {"name": "x",}]}')
+    made = call(machine=bad)
+    assert made.exit_code == 1 and f"{bad}:2:" in made.output
+    machine = json.loads(GREENHOUSE.read_text())
+    machine["components"][0]["model"] = "esp33"
+    bad.write_text(json.dumps(machine))
+    made = call(machine=bad)
+    assert made.exit_code == 1 and "components[0].model" in made.output, made.output
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"text": "home"}, "SSID:PASS"),
+        ({"text": "home:short"}, "has 5 bytes"),
+        ({"text": "home:" + "x" * 64}, "has 64 bytes"),
+        ({"text": "n" * 33 + ":password"}, "not 1 to 32 bytes"),
+        ({"text": ":password"}, "not 1 to 32 bytes"),
+    ],
+)
+def test_a_network_that_cannot_be_is_refused_without_its_password(given, words):
+    with pytest.raises(ImageError, match=words) as refused:
+        order.wifi(**given)
+    password = given["text"].partition(":")[2]
+    assert not password or password not in str(refused.value)
+
+
+def test_a_password_may_have_colons_or_be_a_key():
+    assert order.wifi("home:a:b:c:d:e") == ("home", "a:b:c:d:e")
+    assert order.wifi("home:" + "0a" * 32) == ("home", "0a" * 32)
+
+
+def test_inspect_refuses_what_is_no_image(tmp_path):
+    path = tmp_path / "text"
+    path.write_text("hello")
+    assert "no ESP32 bootloader" in inspected(path).output
+    assert inspected(tmp_path / "nowhere").exit_code == 1

@@ -1,0 +1,56 @@
+"""Boards that images are made for: the folders of boards/ that have a partition table.
+
+board.json names the chip in MicroPython's words: {"mcu": "esp32", ...}.
+"""
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+from cistern_tools.image import ImageError, partitions
+from cistern_tools.paths import ROOT
+
+FOLDER = ROOT / "boards"
+# mpy-cross's names of the machine code that a chip runs (docs/reference/mpyfiles.rst).
+ARCHITECTURES = {
+    "esp32": "xtensawin",
+    "esp32s2": "xtensawin",
+    "esp32s3": "xtensawin",
+    "esp32c3": "rv32imc",
+    "esp32c6": "rv32imc",
+}
+
+
+class Board(NamedTuple):
+    """name: of its folder; chip: as esptool calls it; product: for people."""
+
+    name: str
+    chip: str
+    product: str
+    table: partitions.Table
+
+    @property
+    def architecture(self):
+        """-march for mpy-cross."""
+        return ARCHITECTURES[self.chip]
+
+
+def known(folder=FOLDER):
+    """The names that load() takes."""
+    return sorted(p.parent.name for p in Path(folder).glob("*/partitions.csv"))
+
+
+def load(name, folder=FOLDER):
+    """The Board in boards/<name>. Raises ImageError."""
+    home = Path(folder) / name
+    if name not in known(folder):
+        raise ImageError(f"no board is called {name}; there are: {', '.join(known(folder))}")
+    try:
+        about = json.loads((home / "board.json").read_text())
+        chip = about["mcu"]
+    except (OSError, ValueError, KeyError) as e:
+        raise ImageError(f"{home / 'board.json'} does not name the chip as mcu: {e!r}") from None
+    if chip not in ARCHITECTURES:
+        raise ImageError(f"board {name}: no image is made for the chip {chip}")
+    table = partitions.read_csv((home / "partitions.csv").read_text(), f"{name}/partitions.csv")
+    return Board(name, chip, about.get("product", name), table)
