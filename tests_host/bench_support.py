@@ -129,13 +129,18 @@ class Board:
             command, stdout=self._out, stderr=self._err, env=environment
         )
 
-    def statuses(self):
+    def _printed(self, statuses):
         self._out.seek(0)
-        return [json.loads(line) for line in self._out.read().splitlines(True) if line[-1] == "\n"]
+        lines = self._out.read().splitlines(True)
+        return [line for line in lines if line.startswith("{") == statuses and line[-1] == "\n"]
+
+    def statuses(self):
+        return [json.loads(line) for line in self._printed(True)]
 
     def log(self):
+        """The log, and what MicroPython says when a program ends by an exception."""
         self._err.seek(0)
-        return self._err.read()
+        return self._err.read() + "".join(self._printed(False))
 
     def stream(self, name):
         """The newest status of a stream, or None."""

@@ -10,19 +10,20 @@ from types import SimpleNamespace
 import pytest
 
 from chaos import faults, rivals
-from chaos.exchange import Upload
+from chaos.exchange import Exchange, Upload
 from chaos.hang import capture_while_waiting
 from chaos.rig import Boot
 from chaos.run import experiment
 from chaos.verify import Evidence, verify
-from chaos.weather import Met
+from chaos.weather import Met, Weather
+from chaos.wire import Cut
 from net_support import missing
 from support import micropython_command
 
 LOSING = ("cut before a request", "answer lost after the commit", "cut during the answer")
 # Runs of the experiment, all at the same time: most of what they do is wait.
 RUNS = {
-    "weather": {"seconds": 20, "kills": (8.0, 12.0)},
+    "weather": {"seconds": 20, "kills": (8.0, 12.0), "changes": 6.0},
     "full": {
         "seconds": 14,
         "kills": (0, 0),
@@ -31,6 +32,7 @@ RUNS = {
         "sensors": dict.fromkeys(("first", "second", "third"), 100),
     },
     "ack first": {"seconds": 9, "kills": (0, 0), "kinds": LOSING, "harm": "ack first"},
+    "new names": {"seconds": 9, "kills": (0, 0), "kinds": LOSING, "harm": "new names"},
     "forgetful": {"seconds": 9, "kills": (0, 0), "kinds": LOSING, "forgetful": True},
 }
 
@@ -55,7 +57,7 @@ def test_every_reading_arrives_once_in_bad_weather(outcomes):
     outcome = outcomes["weather"]
     print(outcome)
     assert not outcome.wrong, str(outcome)
-    assert len(outcome.met) > 15 and outcome.boots > 1, str(outcome)
+    assert len(outcome.met) > 30 and outcome.boots > 1, str(outcome)
     assert sum(tally.stored for tally in outcome.tallies.values()) > 500, str(outcome)
     assert outcome.rivals["micro-rdk"].lost > 0, str(outcome)
 
@@ -70,6 +72,11 @@ def test_an_acknowledgement_before_the_answer_is_noticed(outcomes):
     """The product broken on purpose: the experiment must see the loss."""
     wrong = "\n".join(outcomes["ack first"].wrong)
     assert "missing readings were never counted" in wrong, str(outcomes["ack first"])
+
+
+def test_a_retry_under_new_names_is_noticed(outcomes):
+    wrong = "\n".join(outcomes["new names"].wrong)
+    assert "doubled" in wrong, str(outcomes["new names"])
 
 
 def test_a_receiver_that_ignores_the_names_of_parcels_is_noticed(outcomes):
@@ -129,8 +136,8 @@ def _evidence(numbers=range(10), durable=10, kept=(), losses=(), **more):
     return replace(Evidence([boot], stored, flash, []), **more)
 
 
-def _upload(told, *names):
-    return Upload(0, list(names), told, told == 0)
+def _upload(told, *names, began=0):
+    return Upload(began, began + 0.1, list(names), told, True)
 
 
 def _parcel(state, name):
@@ -156,7 +163,7 @@ def test_what_is_as_promised_is_not_complained_about():
         (_evidence([0, 1, 4, 5, 6, 7, 8, 9], losses=[("log_full", 1)]), "1 of 2 missing"),
         (_evidence([*range(9), 11]), "never counted: s, start 1 of the board: 9, 10"),
         (
-            _evidence(losses=[("ring_full", 1)], uploads=[_upload(0, "1.28")]),
+            _evidence(losses=[("ring_full", 1)], sent={"1.28"}),
             "1 counted as lost, only 0 are missing",
         ),
         (_evidence([*range(10), 4, 4]), "2 doubled: 4"),
@@ -176,7 +183,7 @@ def test_a_broken_promise_is_found(evidence, words):
 
 def test_marks_on_the_flash_that_nobody_allowed_are_found():
     evidence = _evidence(uploads=[_upload(3, "2.28", "2.99"), _upload(14, "2.28")])
-    evidence.boots[0].sent = {"1.28", "3.28"}
+    evidence.sent = {"1.28", "3.28"}
     evidence.flash.parcels = [_parcel("set aside", "2.28")]
     wrong = "\n".join(verify(evidence, {"s": 1})["s"].wrong)
     assert "1 parcels are marked as sent, but the cloud does not have them: 3.28" in wrong
@@ -185,10 +192,77 @@ def test_marks_on_the_flash_that_nobody_allowed_are_found():
     assert "set aside" not in "\n".join(verify(evidence, {"s": 1})["s"].wrong)
 
 
+def test_a_parcel_that_is_sent_again_after_a_refusal_is_found():
+    refused = _upload(3, "1.28", began=5)
+    for later, found in ((4, False), (6, True)):
+        evidence = _evidence(uploads=[refused, _upload(None, "1.28", "1.99", began=later)])
+        wrong = "\n".join(verify(evidence, {"s": 1})["s"].wrong)
+        assert ("1 parcels were sent again after a refusal: 1.28" in wrong) == found
+    # It may not have heard of the refusal.
+    evidence.uploads[0].sure = False
+    assert "refusal" not in "\n".join(verify(evidence, {"s": 1})["s"].wrong)
+
+
+def test_what_was_on_the_flash_at_a_power_cut_is_durable():
+    evidence = _evidence()
+    evidence.boots[0].flash = {"s": 12}
+    assert "2 of 2 missing readings" in "\n".join(verify(evidence, {"s": 1})["s"].wrong)
+
+
+def test_an_end_in_good_order_leaves_nothing_in_ram():
+    evidence = _evidence(durable=9)
+    evidence.boots[0].orderly = True
+    evidence.boots[0].streams["s"]["captured"] = 13
+    wrong = "\n".join(verify(evidence, {"s": 1})["s"].wrong)
+    assert "it ended by itself, and 3 readings were not durable" in wrong
+
+
 def test_times_out_of_order_are_found():
     evidence = _evidence()
     evidence.stored[3] = ("s", 1, 3, 109 * 10**9, "1.28")
     assert "not in the order" in "\n".join(verify(evidence, {"s": 1})["s"].wrong)
+
+
+class Board:
+    """A board's side of an exchange, which may hang up in the middle of it."""
+
+    def __init__(self, weather, hangs_up):
+        self.wire = SimpleNamespace(open=True, cut=self._cut)
+        peer = SimpleNamespace(send_data=self._on)
+        self.up = SimpleNamespace(begin=lambda headers: 1, peer=peer)
+        self.proxy = SimpleNamespace(weather=weather)
+        self._hangs_up = hangs_up
+        self.exchange = Exchange(self, 1, [(b":path", b"/a/Method")])
+        self.exchange.chunks.put_nowait(b"\0\0\0\0\x20" + bytes(30))
+
+    def _cut(self, how):
+        self.wire.open = False
+
+    async def _on(self, stream, data, end=False):
+        if self._hangs_up:
+            self.exchange.given_up()
+
+
+@pytest.mark.parametrize("hangs_up", [False, True])
+def test_a_fault_counts_when_it_took_effect(hangs_up):
+    weather = Weather(1)
+    fault = faults.Fault("cut during a request", "call", "cut_request", {"how": "end", "at": 0.5})
+    with pytest.raises(Cut):
+        asyncio.run(Board(weather, hangs_up).exchange.run(fault))
+    assert len(weather.met) == (not hangs_up)
+
+
+def test_the_rarest_way_of_a_kind_comes_first():
+    weather = Weather(1)
+    ways = [faults.Fault("k", "call", "status", {"status": n, "at": n / 9}) for n in (5, 5, 6, 7)]
+    weather.meet(ways[0])
+    for fault in (faults.Fault("other", "call", "x"), *ways):
+        weather.arm(fault)
+    taken = []
+    while len(taken) < 5:
+        taken += [fault for fault in [weather.take("call")] if fault]
+        weather.meet(taken[-1]) if taken else None
+    assert [fault.more.get("status") for fault in taken][:4] == [None, 6, 7, 5]
 
 
 # The models of the others.

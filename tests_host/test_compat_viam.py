@@ -58,11 +58,14 @@ class DataSync(UnimplementedDataSyncServiceBase):
 
 
 class Cloud:
-    """Viam's services on grpclib: what the board sent, and the headers of each call."""
+    """Viam's services on grpclib: what the board sent, and the headers of each call.
 
-    def __init__(self, certificate, key):
+    more: other services.
+    """
+
+    def __init__(self, certificate, key, *more):
         self.auth, self.sync, self.headers = Auth(), DataSync(), []
-        self._server = Server([self.auth, self.sync])
+        self._server = Server([self.auth, self.sync, *more])
         listen(self._server, RecvRequest, self._on_request)
         self._tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         self._tls.load_cert_chain(certificate, key)

@@ -10,7 +10,7 @@ sys.path.insert(0, str(HERE.parent))
 
 from support import LIB, micropython_command  # noqa: E402
 
-NOT_ALONE = {"__main__.py", "net_device.py"}  # parts of the others
+NOT_ALONE = {"__main__.py", "net_device.py", "wire_device.py"}  # parts of the others
 ON_MICROPYTHON = {"mount.py"}
 
 

@@ -44,7 +44,7 @@ def parcel(paths, kind, values):
 
 def generic(payload, shape, buf):
     """What a reading takes that the fast way does not."""
-    from cistern.cloud.datasync import sensor_data
+    from cistern.cloud.rare import sensor_data
     from cistern.record import Reader
 
     for requested, received, values in Reader(shape, payload):

@@ -33,25 +33,30 @@ replace(client, CALL_TIMEOUT_MS=settings["deadline_ms"])
 # The counters say which start of the board they are from.
 replace(fake, _boot=settings["boot"])
 if settings.get("dns"):
-    import cistern.port.stream_mpy as stream
+    from cistern.port import stream_mpy, unix
 
-    replace(
-        stream,
-        name_server=lambda: ("127.0.0.1", settings["dns"]),
-        _DNS_TRIES_MS=tuple([n // SCALE for n in stream._DNS_TRIES_MS]),
-    )
+    replace(unix, name_server=lambda: ("127.0.0.1", settings["dns"]))
+    tries = tuple([n // SCALE for n in stream_mpy._DNS_TRIES_MS])
+    replace(stream_mpy, _DNS_TRIES_MS=tries)
 
 
 def harm(how):
     """Break the product in one way, to see the experiment notice."""
     from cistern.sync.uploader import Uploader
 
-    send = Uploader._send
+    send, name = Uploader._send, Uploader._name
 
     async def ack_first(self, refs, *more):
         for ref in refs:
-            self._log.mark_sent(ref)
+            self.log.mark_sent(ref)
         await send(self, refs, *more)
+
+    def new_names(self, refs):
+        self.log.log_id, kept = os.urandom(8), self.log.log_id
+        try:
+            return name(self, refs)
+        finally:
+            self.log.log_id = kept
 
     async def block(self, *more):
         import time
@@ -59,7 +64,10 @@ def harm(how):
         time.sleep(1)
         await send(self, *more)
 
-    Uploader._send = {"ack first": ack_first, "block": block}[how]
+    if how == "new names":
+        Uploader._name = new_names
+    else:
+        Uploader._send = {"ack first": ack_first, "block": block}[how]
 
 
 if settings.get("harm"):

@@ -15,17 +15,20 @@ HANG_S = 2.0  # longer than the board waits for an answer
 UPLOAD = b"/viam.app.datasync.v1.DataSyncService/DataCaptureUpload"
 GRPC = (b":status", b"200"), (b"content-type", b"application/grpc")
 MESSAGE = b"%C3%A4 status for a test"
-INTERNAL = 13
+OK_STATUS, INTERNAL = 0, 13
 OK = (b"grpc-status", b"0")
+# An answer within this time came before the board's deadline, whatever its clock says.
+PROMPT_S = 0.5
 
 
 @dataclass
 class Upload:
     """What the proxy saw of one upload. parcels: "sector.index"es, None if it did not look.
 
-    ended: second. sure: the board was told that all is well, and nothing kept it from hearing it.
+    began, ended: second. told: the status the board got. sure: nothing kept it from hearing it.
     """
 
+    began: float
     ended: float
     parcels: list | None = None
     told: int | None = None
@@ -33,7 +36,10 @@ class Upload:
 
 
 class Exchange:
-    """A request. committed: the receiver said that it has it; told: the status the board got."""
+    """A request. committed: the receiver said that it has it; told: the status the board got.
+
+    bit: the fault that was to befall it did so; the board or the receiver may have gone before.
+    """
 
     def __init__(self, session, stream, headers):
         self.session = session
@@ -42,9 +48,10 @@ class Exchange:
         self.chunks = asyncio.Queue()
         self.body = b""
         self.gone = self._all = False
-        self.committed = False
+        self.committed = self.bit = False
         self.told = None
         self._up = None
+        self._upload = dict(headers).get(b":path") == UPLOAD
 
     async def run(self, fault):
         """Take the request to its end, good or bad."""
@@ -56,19 +63,19 @@ class Exchange:
             else:
                 await self.deliver(await self.answer())
         finally:
-            if fault:
+            if self.bit:
                 weather.meet(fault, since, committed=self.committed, told=self.told)
-            self._note(weather.now(), self.told == 0 and not fault)
+            if self._upload:
+                self._note(since, weather.now(), not fault or fault.act == "status")
 
-    def _note(self, now, sure):
-        if dict(self.headers).get(b":path") != UPLOAD:
-            return
+    def _note(self, began, ended, plain):
         names = None
         if self._all:
             metadata = DataCaptureUploadRequest.FromString(self.body[PREFIX:]).metadata
             named = parcels.parse(metadata.file_name)
             names = [f"{p.sector}.{p.index}" for p in named.parcels] if named else []
-        self.session.note(Upload(now, names, self.told, sure))
+        sure = plain and self.told is not None and ended - began < PROMPT_S
+        self.session.note(Upload(began, ended, names, self.told, sure))
 
     def given_up(self):
         """The board does not want the answer any more."""
@@ -97,6 +104,11 @@ class Exchange:
             raise Cut
         if forward:
             await up.peer.send_data(self._up, b"", True)
+            self._moment("request")
+
+    def _moment(self, what):
+        if self._upload:
+            self.session.proxy.moments.reached(what)
 
     async def answer(self):
         """Have the receiver answer; from here on it may have stored what the request brought."""
@@ -115,6 +127,8 @@ class Exchange:
         await self.session.peer.flush()
         if self.session.wire.open and not self.gone:
             self.told = answer.status
+            if answer.status == OK_STATUS:
+                self._moment("answer")
 
     def _queue_headers(self, answer):
         bare = not answer.data and answer.trailers is None
@@ -135,8 +149,13 @@ class Exchange:
         return None
 
     def _cut(self, how):
+        self._bites()
         self.session.wire.cut(how)
         raise Cut
+
+    def _bites(self):
+        """The fault takes effect, if there is still someone to notice it."""
+        self.bit = self.session.wire.open and not self.gone
 
     # What can befall it.
 
@@ -154,6 +173,7 @@ class Exchange:
             self.session.peer.h2.send_data(self.stream, answer.data)
         if answer.trailers is not None:
             self.session.peer.h2.send_headers(self.stream, answer.trailers, end_stream=True)
+        self._bites()
         await self.session.send_part(at, how)
 
     async def _cut_after(self, how):
@@ -163,6 +183,7 @@ class Exchange:
     async def _lose_answer(self, how):
         await self.answer()
         if how == "silence":
+            self._bites()
             await self._wait_given_up()
         else:
             self._cut(how)
@@ -177,6 +198,7 @@ class Exchange:
 
     async def _status(self, status, only, when):
         await self._until(when)
+        self._bites()
         said = [(b"grpc-status", b"%d" % status), (b"grpc-message", MESSAGE)]
         if only:
             await self.reply((*GRPC, *said))
@@ -187,6 +209,7 @@ class Exchange:
 
     async def _http(self, status, when):
         await self._until(when)
+        self._bites()
         await self.reply(
             [(b":status", b"%d" % status), (b"content-type", b"text/html")],
             b"<html>a proxy's page</html>",
@@ -194,21 +217,25 @@ class Exchange:
 
     async def _reset(self, code, when):
         await self._until(when)
+        self._bites()
         self.session.peer.h2.reset_stream(self.stream, code)
         await self.session.peer.flush()
 
     async def _goaway(self, code, when):
         """refused: it was not looked at; served: this request still is; committed: a lie."""
         if when == "served":
+            self._bites()
             await self.session.goaway(self.stream, code)
             await self.deliver(await self.answer())
         else:
             await self._until("early" if when == "refused" else when)
+            self._bites()
             await self.session.goaway(self.stream - 2 if self.stream > 1 else 0, code)
         self.session.hang_up(False)
 
     async def _broken_answer(self, what, when):
         await self._until(when)
+        self._bites()
         message = b"\0\0\0\0\4\x0a\2f1"
         if what == "short":
             await self.reply(GRPC, message[:-2], [OK])
@@ -227,8 +254,10 @@ class Exchange:
     async def _stall(self, where, seconds):
         if where == "answer":
             answer = await self.answer()
+            self._bites()
             await asyncio.sleep(seconds)
         else:
+            self._bites()
             self.session.peer.go.clear()
             await asyncio.sleep(seconds)
             self.session.peer.go.set()
@@ -238,6 +267,7 @@ class Exchange:
 
     async def _drip(self, where):
         wire = self.session.wire
+        wire.dripped = 0
         wire.slow = where == "request"
         try:
             answer = await self.answer()
@@ -247,3 +277,4 @@ class Exchange:
             pass  # the board gave up in the meantime
         finally:
             wire.slow = False
+            self.bit = wire.dripped > 0

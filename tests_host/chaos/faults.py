@@ -7,7 +7,7 @@ STATUSES = range(17)  # of gRPC (doc/statuscodes.md), OK without an answer among
 HTTP = (400, 401, 403, 404, 429, 500, 502, 503, 504)
 RESETS = (0, 1, 2, 5, 7, 8, 11)  # error codes of RFC 9113, section 7
 CUTS = ("reset", "end")  # the connection ends by RST, or by FIN
-ANY = "any"  # in a variant: a number from 0 to 1, drawn for each fault
+ANY = "drawn"  # in a variant: a number from 0 to 1, drawn for each fault
 
 
 @dataclass(frozen=True)
@@ -122,9 +122,28 @@ CATALOGUE = (
         _each(what=["no such name", "server failure", "silence", "garbage", "elsewhere"]),
     ),
 )
-KILL_RECEIVER = ("receiver killed", "process", "kill_receiver")
-KILL_BOARD = ("board killed", "process", "kill_board")
+# when: as soon as an upload has come so far (proxy.Moments), and some ms after that.
+KILL_RECEIVER = ("receiver killed", "process", "kill_receiver", ("any", "request"))
+KILL_BOARD = ("board killed", "process", "kill_board", ("any", "request", "answer"))
 OUTAGE = ("long outage", "process", "outage")
+CHANGE = ("configuration changed", "process", "change")
+AWAY_S = (0, 0.5, 2)
+DRAWN = ("at", "late", "seconds")
+
+
+def way(fault):
+    """What tells the ways apart in which a kind hits: all but the drawn numbers."""
+    return _way(fault.more)
+
+
+def _way(more):
+    return tuple(sorted((k, v) for k, v in more.items() if k not in DRAWN))
+
+
+WAYS = {row[0]: {_way(more) for more in row[4]} for row in CATALOGUE}
+for _kind, _, _, _moments in (KILL_RECEIVER, KILL_BOARD):
+    WAYS[_kind] = {_way(more) for more in _each(when=_moments, away=AWAY_S)}
+WAYS[OUTAGE[0]] = WAYS[CHANGE[0]] = {()}
 
 
 class _Deck:
@@ -142,12 +161,12 @@ class _Deck:
         return self._left.pop()
 
 
-def plan(seed, seconds, rate, kills=(15.0, 25.0), outage=0.0, kinds=None):
+def plan(seed, seconds, rate, kills=(15.0, 25.0), changes=20.0, outage=0.0, kinds=None):
     """A list of (second, Fault), by time.
 
     rate: faults a second, on average. kills: mean seconds between two kills of the board and of
-    the receiver, 0 for none. outage: length of the one time that the network is away for long.
-    kinds: only those of the catalogue (default: all).
+    the receiver, changes: between two new configurations; 0 for none. outage: length of the one
+    time that the network is away for long. kinds: only those of the catalogue (default: all).
     """
     dice = random.Random(seed)
     chosen = [row for row in CATALOGUE if kinds is None or row[0] in kinds]
@@ -159,10 +178,15 @@ def plan(seed, seconds, rate, kills=(15.0, 25.0), outage=0.0, kinds=None):
         (kind, scope, act, _, _) = dice.choices(chosen, weights)[0]
         more = {k: dice.random() if v is ANY else v for k, v in decks[kind].draw().items()}
         found.append((at, Fault(kind, scope, act, more)))
-    for mean, (kind, scope, act) in zip(kills, (KILL_BOARD, KILL_RECEIVER), strict=True):
+    for mean, (kind, scope, act, moments) in zip(kills, (KILL_BOARD, KILL_RECEIVER), strict=True):
         at = 0.0
+        deck = _Deck(dice, _each(when=moments, away=AWAY_S))
         while mean and (at := at + dice.uniform(mean / 2, mean * 3 / 2)) < seconds:
-            found.append((at, Fault(kind, scope, act, {"away": dice.choice((0, 0, 0.5, 2))})))
+            more = {**deck.draw(), "late": dice.random()}
+            found.append((at, Fault(kind, scope, act, more)))
+    at = 0.0
+    while changes and (at := at + dice.uniform(changes / 2, changes * 3 / 2)) < seconds:
+        found.append((at, Fault(*CHANGE)))
     if outage:
         kind, scope, act = OUTAGE
         at = dice.uniform(0.2, 0.8) * max(seconds - outage, 0)

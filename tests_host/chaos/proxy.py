@@ -11,19 +11,42 @@ from chaos.exchange import Exchange
 from chaos.peer import Peer, Upstream
 from chaos.wire import READ, Cut, Tls, Wire
 
-# Of a handshake and a small upload: where a cut "at any byte" may fall.
-HANDSHAKE_BYTES = 1500
-TUNNEL_BYTES = {"up": 4000, "down": 2500}
+# Of the server's side of a handshake (679 at least), and of a small upload: where a cut "at any
+# byte" may fall.
+HANDSHAKE_BYTES = 650
+TUNNEL_BYTES = {"up": 2500, "down": 1500}
 HEARD_S = 1.0  # in which a board has dealt with an answer
-HANG_S = 1.5  # a silent connection is given up in the end
+HANG_S = 1.2  # a silent connection is given up in the end
 HTTP_1 = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+
+
+class Moments:
+    """Lets one wait for the next upload to come to some point."""
+
+    def __init__(self):
+        self._waiting = {"request": [], "answer": []}
+
+    def reached(self, what):
+        """An upload was passed on ("request"), or answered with OK ("answer")."""
+        for future in self._waiting[what]:
+            if not future.done():
+                future.set_result(None)
+        self._waiting[what].clear()
+
+    async def next(self, what, timeout):
+        """Whether it was reached in time."""
+        future = asyncio.get_running_loop().create_future()
+        self._waiting[what].append(future)
+        await asyncio.wait([future], timeout=timeout)
+        return future.done()
 
 
 class Proxy:
     """Listens for the board.
 
     contexts: {"good": SSLContext, and those of CATALOGUE's wrong certificates}. receiver: an
-    object with .port (None while it is down), .ca and .name.
+    object with .port (None while it is down), .ca and .name. uploads: of exchange. fooled:
+    which wrong certificates the board took for good. defects: what went wrong in here.
     """
 
     def __init__(self, weather, contexts, receiver):
@@ -32,6 +55,9 @@ class Proxy:
         self.receiver = receiver
         self.away = False  # the network is: nothing is accepted
         self.uploads = []
+        self.fooled = []
+        self.defects = []
+        self.moments = Moments()
         self.sessions = set()
         self._wrong = []  # certificates for the next handshakes
         self._tasks = set()
@@ -55,9 +81,19 @@ class Proxy:
             session.hang_up(at_once)
 
     def _accept(self, reader, writer):
-        task = asyncio.create_task(self._connection(Wire(reader, writer)))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self.watch(self._tasks, self._connection(Wire(reader, writer)))
+
+    def watch(self, tasks, job):
+        """Run a job, which is in `tasks` until it ends; no failure of it goes unnoticed."""
+
+        def over(task):
+            tasks.discard(task)
+            if not task.cancelled() and task.exception():
+                self.defects.append(task.exception())
+
+        task = asyncio.create_task(job)
+        tasks.add(task)
+        task.add_done_callback(over)
 
     async def _connection(self, wire):
         try:
@@ -67,53 +103,68 @@ class Proxy:
             if fault:
                 since = self.weather.now()
                 outcome = await getattr(self, "_" + fault.act)(wire, **fault.more)
-                self.weather.meet(fault, since, **(outcome or {}))
+                if outcome is not None:
+                    self.weather.meet(fault, since, **outcome)
+            elif self._wrong:
+                await self._wrong_certificate(wire, self._wrong.pop())
             else:
-                which = self._wrong.pop() if self._wrong else "good"
-                await self._serve(wire, self.contexts[which])
+                await self._serve(wire)
         except Cut:
             pass
         finally:
             wire.cut()
 
-    async def _serve(self, wire, context):
+    async def _serve(self, wire):
         try:
             up = await Upstream.open(self.receiver.port, self.receiver.ca, self.receiver.name)
         except (OSError, TypeError):  # it is down
             raise Cut from None
         try:
-            tls = Tls(wire, context)
+            tls = Tls(wire, self.contexts["good"])
             await tls.handshake()
             await Session(self, wire, tls, up).run()
         finally:
             up.close()
 
-    # What can happen to a connection.
+    # What can happen to a connection. Each returns what is known of it, or None if it did not.
 
     async def _refuse(self, wire, how):
         wire.cut(how)
+        return {}
 
     async def _certificate(self, wire, which, times):
         self._wrong = [which] * (times - 1)
-        await self._handshake(wire, self.contexts[which])
+        return await self._wrong_certificate(wire, which)
+
+    async def _wrong_certificate(self, wire, which):
+        if await self._handshake(wire, self.contexts[which]):
+            self.fooled.append(which)
+            return None
+        # Hung up in the middle of it, and not before the certificate was sent.
+        return {} if wire.sent else None
 
     async def _handshake(self, wire, context):
+        """Whether it came to its end, and the board said something after it."""
         with contextlib.suppress(Cut):
             tls = Tls(wire, context)
             await tls.handshake()
-            await tls.recv()
+            return bool(await tls.recv())
+        return False
 
     async def _handshake_cut(self, wire, how, at):
         wire.how = how
         wire.left_out = 1 + int(at * HANDSHAKE_BYTES)
         await self._handshake(wire, self.contexts["good"])
+        return {} if not wire.left_out else None
 
     async def _handshake_stall(self, wire, seconds):
         await asyncio.sleep(seconds)
+        return {}
 
     async def _no_tls(self, wire):
-        await wire.recv()
+        asked = await wire.recv()
         await wire.send(HTTP_1)
+        return {} if asked else None
 
     async def _tunnel(self, wire, way, at, how):
         """The board talks to the receiver itself, until the connection ends at some byte."""
@@ -151,7 +202,7 @@ class Proxy:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             writer.transport.abort()
-        return {"committed": None}
+        return {"committed": None} if silent.is_set() else None
 
 
 class Session:
@@ -192,9 +243,7 @@ class Session:
         if isinstance(event, h2.events.RequestReceived):
             exchange = Exchange(self, event.stream_id, event.headers)
             self.exchanges[event.stream_id] = exchange
-            task = asyncio.create_task(self._answer(exchange))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self.proxy.watch(self._tasks, self._answer(exchange))
             return
         exchange = self.exchanges.get(getattr(event, "stream_id", 0))
         if exchange is None:

@@ -1,21 +1,25 @@
 """The tables that the experiment ends with."""
 
-from collections import defaultdict
+from chaos.faults import WAYS, way
 
 
 def faults(met):
-    """Faults by kind: how many hit, how often the receiver had stored the request all the same."""
-    rows = defaultdict(lambda: [0, 0, 0])
+    """Faults by kind: how many took effect, in how many of the ways that there are; how often the
+    receiver had taken the request all the same, and how often the board got no OK.
+    """
+    rows = {kind: [0, 0, 0, set()] for kind in WAYS}
     for one in met:
         row = rows[one.fault.kind]
         row[0] += 1
         row[1] += one.committed is True
         row[2] += one.told is None or one.told != 0
-    lines = [f"{'fault':34}{'hit':>7}{'stored':>9}{'no OK':>8}"]
-    for kind, row in sorted(rows.items(), key=lambda item: -item[1][0]):
-        lines.append(f"{kind:34}{row[0]:7}{row[1]:9}{row[2]:8}")
-    total = [sum(column) for column in zip(*rows.values(), strict=True)] or [0, 0, 0]
-    lines.append(f"{'all':34}{total[0]:7}{total[1]:9}{total[2]:8}")
+        row[3].add(way(one.fault))
+    lines = [f"{'fault':34}{'hit':>7}{'ways':>10}{'taken':>8}{'no OK':>8}"]
+    for kind, (hit, taken, bad, ways) in sorted(rows.items(), key=lambda item: -item[1][0]):
+        of = f"{len(ways)}/{len(WAYS[kind])}"
+        lines.append(f"{kind:34}{hit:7}{of:>10}{taken:8}{bad:8}")
+    hit, taken, bad = (sum(row[i] for row in rows.values()) for i in range(3))
+    lines.append(f"{'all':34}{hit:7}{'':10}{taken:8}{bad:8}")
     return "\n".join(lines)
 
 
@@ -23,7 +27,7 @@ _ROWS = (
     ("captured", "captured", "captured"),
     ("durable, the board said or left", "durable", None),
     ("in the cloud", "stored", "stored"),
-    ("set aside (refused), on the board", "aside", "left"),
+    ("kept on the device, refused or cut off", "aside", "left"),
     ("dropped and counted", "dropped", None),
     ("  of these in the cloud all the same", "overlap", None),
     ("in RAM at a power cut", "at_power_cuts", None),

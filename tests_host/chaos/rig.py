@@ -3,11 +3,13 @@
 import contextlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import threading
 import time
+from binascii import crc32
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from chaos.names import NAME
 from cistern.port.nor import NorFile
 from cistern.store import Log
 from cistern_tools import mpy, paths
-from cistern_tools.flashlog import read_image
+from cistern_tools.flashlog import read_definition, read_image
 from cistern_tools.query import connect
 from cistern_tools.receiver.accounts import Accounts
 from net_support import Certificates
@@ -24,17 +26,21 @@ from net_support import Certificates
 HERE = Path(__file__).parent
 # Hz of each counter; the last sends most parcels, the first ones with one reading.
 SENSORS = {"one": 1, "twenty": 20, "hundred": 100}
-INTERVAL_S = 0.3  # between two syncs
-FLUSH_MS = 500  # half the default: more and smaller parcels, so more requests to hit
-SCALE = 100  # how much shorter the waits after failures are, for everybody
+INTERVAL_S = 0.1  # between two syncs
+FLUSH_MS = 300  # a third of the default: more and smaller parcels, so more requests to hit
+POLL_S = 1  # after which a board hears of a new configuration
+SCALE = 200  # how much shorter the waits after failures are, for everybody
 DEADLINE_MS = 1000  # of a call, instead of 20 s
-SECTOR, DONE_AT = 4096, 24  # of the flash log: zero where nothing in a sector is needed
-# cistern sim and cistern cloud, with one thing of them replaced.
+SECTOR = 4096  # of the flash log
+SENT = 0x0F  # bits of a parcel's first byte that are cleared when it is marked as sent
+# Modules one by one, with names and compiler that experiments need, take more than the product.
+HEAP = "512K"
+# What a board says of the cloud's configuration that it runs, at start or when there is another.
+CONFIGURED = re.compile(r"configuration (\S+) (?:of last time )?runs")
+# cistern sim and cistern cloud without the start of all other commands.
 _SIM = """
-import sys, typer, pathlib
-from cistern_tools import paths
+import typer
 from cistern_tools.sim import sim
-paths.SIM_MAIN = pathlib.Path(sys.argv.pop(1))
 typer.run(sim)
 """
 _CLOUD = """
@@ -55,15 +61,15 @@ typer.run""",
 class Boot:
     """One start of the board. start, end: UTC seconds in which it captured.
 
-    streams: the last status of each component; sent: names of parcels marked as sent on the flash
-    at its end; orderly: it ended by itself.
+    streams: the last status of each component; flash: {component: the number after the last one
+    that was on the flash at its end}; orderly: it ended by itself.
     """
 
     number: int
     start: float
     end: float = 0.0
     streams: dict = field(default_factory=dict)
-    sent: set = field(default_factory=set)
+    flash: dict = field(default_factory=dict)
     orderly: bool = False
 
 
@@ -113,6 +119,14 @@ class Receiver:
         self.kill()
         self._log.close()
 
+    def configure(self, text):
+        """Have it give the part this configuration."""
+        path = self.data / "machines" / f"{PART}.json"
+        path.parent.mkdir(exist_ok=True)
+        new = path.with_suffix(".new")
+        new.write_text(text)
+        new.replace(path)
+
     def rows(self, sql):
         """The rows of a query on its store."""
         with contextlib.closing(connect(self.data)) as db:
@@ -127,11 +141,12 @@ def power_on(machine_file, flash, link, settings, *more):
     architecture = mpy.host_architecture()
     if architecture:
         with _compiling:  # boards that start at the same time would all do it
-            mpy.compile_library(architecture)
+            mpy.compile_library(architecture, roots={})
     settings = {"scale": 1, "boot": 1, **settings, "main": str(paths.SIM_MAIN)}
     command = [
-        *(sys.executable, "-c", _SIM, str(HERE / "board.py"), str(machine_file), *link),
-        *("--json", "--flash", str(flash), *more),
+        *(sys.executable, "-c", _SIM, str(machine_file), *link),
+        *("--program", str(HERE / "board.py")),
+        *("--json", "--heap", HEAP, "--flash", str(flash), *more),
     ]
     return Board(command, {**os.environ, "CISTERN_CHAOS": json.dumps(settings)})
 
@@ -141,18 +156,31 @@ def link(url, ca, secret):
     return "--cloud", url, "--ca", ca, "--part-id", PART, "--secret-file", str(secret)
 
 
+def configuration(sensors, threads, tags):
+    """The machine as JSON. threads: uploads at a time."""
+    made = machine(sensors, INTERVAL_S / 60)
+    made["services"][0]["attributes"].update(
+        flush_interval_ms=FLUSH_MS,
+        cloud_poll_secs=POLL_S,
+        maximum_num_sync_threads=threads,
+        tags=tags,
+    )
+    return json.dumps(made)
+
+
 class Device:
     """The board: started, killed and started again, on one flash."""
 
-    def __init__(self, folder, port, dns, ca, flash_size, sensors, harm=None):
+    def __init__(self, folder, port, dns, ca, flash_size, machine_text, harm=None):
         self.folder = folder
         self.flash = folder / "board.flash"
         self.boots = []
         self.board = None
+        self.streams = {}  # by CRC32 of its definition: "component/method", of all seen
+        self.sent = set()  # names of parcels that were seen marked as sent on the flash
+        self._off = True
         self._machine = folder / "machine.json"
-        made = machine(sensors, INTERVAL_S / 60)
-        made["services"][0]["attributes"]["flush_interval_ms"] = FLUSH_MS
-        self._machine.write_text(json.dumps(made))
+        self._machine.write_text(machine_text)
         self._secret = folder / "secret"
         self._secret.write_text(SECRET)
         self._link = link(f"https://{NAME}:{port}", ca, self._secret)
@@ -161,14 +189,17 @@ class Device:
 
     def start(self, *more):
         """Power on; more: further options of cistern sim."""
+        self.close()
         number = len(self.boots) + 1
         settings = {**self._settings, "boot": number}
         self.boots.append(Boot(number, time.time()))
         size = "--flash-size", self._size
+        self._off = False
         self.board = power_on(self._machine, self.flash, self._link, settings, *size, *more)
 
     def cut(self):
         """Power off, and look at what is on the flash."""
+        self._off = True
         self.board.power_cut()
         self._ended()
 
@@ -180,25 +211,46 @@ class Device:
             for name, row in status["streams"].items():
                 boot.streams.setdefault(name.partition("/")[0], row)
             break
-        if self.flash.exists():
-            with contextlib.suppress(ValueError):  # the power was cut before there was a log
-                boot.sent = self._marked()
+        log = self.look()
+        for reading in log.readings() if log else ():
+            data = reading["data"]["readings"]
+            if data["boot"] == boot.number:
+                name = reading["component_name"]
+                boot.flash[name] = max(boot.flash.get(name, 0), data["n"] + 1)
 
-    def _marked(self):
-        """Names of parcels that are marked as sent, but for sectors let go as a whole."""
+    def look(self):
+        """Note which parcels are marked as sent; what is on the flash, None before any log is.
+
+        While the board runs some of it may be half written.
+        """
+        if not self.flash.exists():
+            return None
         image = self.flash.read_bytes()
-        return {
-            parcel.name
-            for parcel in read_image(image).parcels
-            if parcel.state == "sent" and image[parcel.block * SECTOR + DONE_AT]
-        }
+        try:
+            log = read_image(image)
+        except ValueError:
+            return None
+        # Not by the parcels' states: a sector let go as a whole counts as sent there.
+        for parcel in log.parcels:
+            stream = read_definition(parcel.definition)
+            key = f"#{crc32(parcel.definition):08x}"
+            self.streams[key] = "/".join((stream["component_name"], stream["method"]))
+            if not image[parcel.block * SECTOR + int(parcel.name.partition(".")[2])] & SENT:
+                self.sent.add(parcel.name)
+        return log
+
+    def check(self):
+        """Raises AssertionError if the board ended, but by cut()."""
+        status = self.board.process.poll()
+        if status is not None and not self._off:
+            raise AssertionError(f"the board ended with {status}: {self.board.log()[-3000:]}")
 
     def finish(self, timeout):
-        """Have it end by itself; returns its exit status."""
+        """Have it end by itself. Raises AssertionError if it does not do so properly."""
         self.board.process.send_signal(2)
-        status = self.board.wait(timeout)
+        if self.board.wait(timeout):
+            self.check()
         self._ended()
-        return status
 
     def image(self):
         """What is on the flash, as a FlashLog."""
@@ -214,6 +266,11 @@ class Device:
             "set aside": stats.set_aside,
             "lost": sum(stats.lost.values()),
         }
+
+    def revision(self):
+        """Of the configuration that it runs, or None."""
+        said = CONFIGURED.findall(self.board.log())
+        return said[-1] if said else None
 
     def pending(self):
         """Readings on the flash that are not in the cloud, in its own words; None before any."""

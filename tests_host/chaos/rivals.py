@@ -79,7 +79,7 @@ class Sky:
         for one in met:
             if one.fault.scope in scoped:
                 scoped[one.fault.scope].append(one)
-            elif one.fault.act != "kill_board":
+            elif one.fault.act in ("kill_receiver", "outage"):
                 self._down.append((one.at, one.at + one.took))
         # Either kind of trouble keeps a connection from being made.
         self._due = {

@@ -3,14 +3,14 @@
 import asyncio
 import contextlib
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from chaos import report, rivals
 from chaos.faults import plan
 from chaos.names import NameServer
 from chaos.proxy import Proxy
-from chaos.rig import INTERVAL_S, SCALE, SENSORS, Device, Receiver, contexts
+from chaos.rig import INTERVAL_S, SCALE, SENSORS, Device, Receiver, configuration, contexts
 from chaos.verify import Evidence, verify
 from chaos.weather import Weather
 from net_support import Certificates
@@ -18,6 +18,12 @@ from net_support import Certificates
 CALM_S = 120  # in the end: for the board to deliver what it has
 START_S = 60  # for the first start of the board, which may have to be compiled
 STATUS_S = 0.2
+LOOK_S = 0.5  # between two looks at the flash
+# A kill waits so long for its moment; then it falls up to so much later.
+MOMENT_S, LATE_S = 3.0, 0.02
+CHANGE_S = 30  # in which a board hears of a configuration, unless much happens to it
+# Of all readings; another configuration has others. A change makes new streams of all collectors.
+TAGS = (("test",), ("test", "changed"))
 _ROWS = """
     SELECT component, payload->>'$.readings.boot', payload->>'$.readings.n', time_ns, parcel
     FROM readings"""
@@ -53,8 +59,9 @@ class Outcome:
 class Experiment:
     """One run. folder: an empty one, in which everything stays for a look at it.
 
-    faults: of faults.plan(). flash_size, sensors ({name: Hz}): of the board. harm: how it is
-    broken on purpose (board.py); forgetful: the receiver does not look at names of parcels.
+    seed: where it is even, two uploads go at a time, else one. faults: of faults.plan().
+    flash_size, sensors ({name: Hz}): of the board. harm: how it is broken on purpose (board.py);
+    forgetful: the receiver does not look at names of parcels.
     """
 
     def __init__(
@@ -79,26 +86,31 @@ class Experiment:
         self.sensors = sensors
         self._flash_size = flash_size
         self._harm = harm
+        self._threads = 2 - seed % 2
         self._ca = certificates.ca_file
         self._jobs = set()
         self._powered = asyncio.Lock()
         self._serving = asyncio.Lock()
+        self._changing = asyncio.Lock()
+        self._changes = 0
 
     async def run(self, progress=None):
         """All of it; returns the Evidence."""
         dns, port = await self.names.open(), await self.proxy.open()
-        self.device = Device(
-            self._folder, port, dns, self._ca, self._flash_size, self.sensors, self._harm
-        )
+        text = configuration(self.sensors, self._threads, TAGS[0])
+        self.device = Device(self._folder, port, dns, self._ca, self._flash_size, text, self._harm)
         try:
+            self.receiver.configure(text)
             await asyncio.to_thread(self.receiver.start)
             self.device.start()
-            await self._until(self.device.board.statuses, START_S)
+            said = await self._until(self.device.board.statuses, START_S)
+            assert said, f"the board says nothing: {self.device.board.log()[-2000:]}"
             self.weather.begin()
+            looking = asyncio.create_task(self._look())
             await self._storm(progress)
             drained = await self._calm()
-            status = await asyncio.to_thread(self.device.finish, CALM_S)
-            assert status == 0, f"the board ended with {status}: {self.device.board.log()[-2000:]}"
+            looking.cancel()
+            await asyncio.to_thread(self.device.finish, CALM_S)
             return self._evidence(drained)
         finally:
             self.device.close()
@@ -118,18 +130,20 @@ class Experiment:
             if progress:
                 progress(self)
 
+    async def _look(self):
+        """Watch which parcels are marked as sent; a sector may be erased soon after."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            await asyncio.to_thread(self.device.look)
+
     def _start(self, job):
-        task = asyncio.create_task(job)
-        self._jobs.add(task)
-        task.add_done_callback(self._jobs.discard)
+        self.proxy.watch(self._jobs, job)
 
     async def _calm(self):
         """Fair weather until all is delivered; whether it was in time."""
         self.weather.clear()
-        await asyncio.gather(*self._jobs)
+        await asyncio.gather(*self._jobs, return_exceptions=True)
         self.weather.clear()
-        if self.device.board.process.poll() is not None:
-            self.device.start()
         return await self._until(self._delivered, CALM_S)
 
     async def _until(self, condition, seconds):
@@ -137,6 +151,7 @@ class Experiment:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 while not condition():
+                    self.device.check()
                     await asyncio.sleep(STATUS_S)
                 return True
         return False
@@ -146,8 +161,19 @@ class Experiment:
         pending = self.device.pending()
         return pending is not None and pending <= 3 * sum(self.sensors.values())
 
+    async def _moment(self, fault):
+        """Wait for it; the fault with the moment that it really hit."""
+        when = fault.more["when"]
+        if when != "any":
+            if not await self.proxy.moments.next(when, MOMENT_S):
+                return replace(fault, more={**fault.more, "when": "any"})
+            await asyncio.sleep(fault.more["late"] * LATE_S)
+        return fault
+
     async def _kill_board(self, fault):
         async with self._powered:
+            fault = await self._moment(fault)
+            self.device.check()
             since = self.weather.now()
             await asyncio.to_thread(self.device.cut)
             await asyncio.sleep(fault.more["away"])
@@ -156,12 +182,24 @@ class Experiment:
 
     async def _kill_receiver(self, fault):
         async with self._serving:
+            fault = await self._moment(fault)
             since = self.weather.now()
             self.receiver.kill()
             self.proxy.hang_up(True)
             await asyncio.sleep(fault.more["away"])
             await asyncio.to_thread(self.receiver.start)
             self.weather.meet(fault, since, committed=None)
+
+    async def _change(self, fault):
+        """Another configuration, which the board runs live when it hears of it."""
+        async with self._changing:
+            since = self.weather.now()
+            self._changes += 1
+            tags = TAGS[self._changes % 2]
+            before = self.device.revision()
+            self.receiver.configure(configuration(self.sensors, self._threads, tags))
+            if await self._until(lambda: self.device.revision() not in (None, before), CHANGE_S):
+                self.weather.meet(fault, since)
 
     async def _outage(self, fault):
         since = self.weather.now()
@@ -179,6 +217,8 @@ class Experiment:
             [(c, b, n, t, p and p.partition(":")[2]) for c, b, n, t, p in rows],
             log,
             self.proxy.uploads,
+            self.device.sent,
+            self.device.streams,
             drained,
             self.receiver.rows("SELECT coalesce(sum(conflicts), 0) FROM streams")[0][0],
             self.device.counted(),
@@ -188,14 +228,21 @@ class Experiment:
 def experiment(folder, seed, seconds, rate=8.0, progress=None, **more):
     """Run the experiment and the models of the others; returns the Outcome.
 
-    kills, outage, kinds: of faults.plan(); flash_size, sensors, harm, forgetful: of Experiment.
+    kills, changes, outage, kinds: of faults.plan(); flash_size, sensors, harm, forgetful: of
+    Experiment.
     """
-    weather = {k: more.pop(k) for k in ("kills", "outage", "kinds") if k in more}
+    weather = {k: more.pop(k) for k in ("kills", "changes", "outage", "kinds") if k in more}
     start = time.monotonic()
     one = Experiment(folder, seed, plan(seed, seconds, rate, **weather), **more)
-    evidence = asyncio.run(one.run(progress))
+    try:
+        evidence = asyncio.run(one.run(progress))
+    finally:
+        text = "".join(f"{met}\n" for met in one.weather.met)
+        (Path(folder) / "faults.txt").write_text(text)
     tallies = verify(evidence, one.sensors)
     wrong = [text for tally in tallies.values() for text in tally.wrong]
+    wrong += [f"the board took a certificate for good: {which}" for which in one.proxy.fooled]
+    wrong += [f"the experiment itself failed: {defect!r}" for defect in one.proxy.defects]
     if not evidence.drained:
         wrong.append(f"the board did not deliver what it had in {CALM_S} s of fair weather")
     return Outcome(

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 # What costs readings that were numbered; the other reasons are of deadlines that got no number.
 COUNTED = ("log_full", "thinned", "ring_full", "other")
 INVALID_ARGUMENT = 3
+LATER = float("inf")
 CLOCK_S = 0.2  # process start and clock against the board's own times
 SHOWN = 12
 
@@ -37,15 +38,20 @@ class Evidence:
     """All that is known in the end.
 
     boots: of rig. stored: rows (component, boot, n, time in ns, parcel "sector.index"). flash: a
-    FlashLog. uploads: of exchange. drained: the board had said that nothing is pending.
-    conflicts: parcels that came with other readings than those stored under their name. counted:
-    what the firmware's own log says of the flash, {"unsent", "set aside", "lost": readings}.
+    FlashLog, in the end. uploads: of exchange. sent: names of parcels that were seen marked as
+    sent on the flash at any time. streams: {"#" and a definition's CRC32 in hex:
+    "component/method"}, for losses of what is on the flash no more. drained: the board had said
+    that nothing is pending. conflicts: parcels that came with other readings than those stored
+    under their name. counted: what the firmware's own log says of the flash, {"unsent", "set
+    aside", "lost": readings}.
     """
 
     boots: list
     stored: list
     flash: object
     uploads: list
+    sent: set = field(default_factory=set)
+    streams: dict = field(default_factory=dict)
     drained: bool = True
     conflicts: int = 0
     counted: dict | None = None
@@ -117,7 +123,7 @@ def _boot(tally, boot, name, stored, kept, times, most):
     aside, left = kept
     status = boot.streams.get(name, {})
     said = status.get("durable", 0)
-    last = max([*stored, *aside, *left, said - 1])
+    last = max([*stored, *aside, *left, said - 1, boot.flash.get(name, 0) - 1])
     captured = max(last + 1, status.get("captured", 0), most)
     missing = [n for n in range(last + 1) if not (n in stored or n in aside or n in left)]
     doubled = sum(count - 1 for count in stored.values())
@@ -129,6 +135,9 @@ def _boot(tally, boot, name, stored, kept, times, most):
     tally.at_power_cuts += captured - last - 1
     tally.overlap += sum(n in stored for n in aside)
     where = f"{name}, start {boot.number} of the board"
+    if boot.orderly and captured > last + 1:
+        text = f"{where}: it ended by itself, and {captured - last - 1} readings were not durable"
+        tally.wrong.append(text)
     if doubled:
         twice = [n for n, count in stored.items() if count > 1]
         tally.wrong.append(f"{where}: {doubled} doubled: {_some(twice)}")
@@ -147,17 +156,14 @@ def _boot(tally, boot, name, stored, kept, times, most):
 def _losses(tally, name, evidence):
     """What is missing must have been counted as lost, and nothing else.
 
-    A reading that the cloud has, but whose answer never came, may be counted as lost when the log
-    has to let it go: the board cannot know better.
+    A reading that the cloud has may be counted as lost if the log had to let it go before the
+    answer came: the board could not know better.
     """
-    stream = f"{name}/Readings"
-    tally.dropped = sum(
-        loss["readings"]
-        for loss in evidence.flash.losses
-        if loss["stream"] == stream and loss["reason"] in COUNTED
-    )
-    heard = {p for u in evidence.uploads if u.sure for p in u.parcels or ()}
-    unsure = sum(c == name and p not in heard for c, _, _, _, p in evidence.stored)
+    for loss in evidence.flash.losses:
+        stream = evidence.streams.get(loss["stream"], loss["stream"])
+        if stream == f"{name}/Readings" and loss["reason"] in COUNTED:
+            tally.dropped += loss["readings"]
+    unsure = sum(c == name and p not in evidence.sent for c, _, _, _, p in evidence.stored)
     extra = tally.dropped - tally.missing
     if extra < 0:
         where = "; ".join(tally.gaps)
@@ -174,18 +180,27 @@ def _parcels(tallies, evidence):
     """Marks on the flash against what the receiver has and what it had answered."""
     wrong = tallies[next(iter(tallies))].wrong
     in_cloud = {row[4] for row in evidence.stored}
-    for boot in evidence.boots:
-        lost = boot.sent - in_cloud
-        if lost:
-            text = "parcels are marked as sent, but the cloud does not have them"
-            wrong.append(f"start {boot.number}: {len(lost)} {text}: {_some(lost)}")
-    refused = [u.parcels for u in evidence.uploads if u.told == INVALID_ARGUMENT]
-    alone = {names[0] for names in refused if names and len(names) == 1}
+    lost = evidence.sent - in_cloud
+    if lost:
+        text = "parcels are marked as sent, but the cloud does not have them"
+        wrong.append(f"{len(lost)} {text}: {_some(lost)}")
+    refused = [u for u in evidence.uploads if u.told == INVALID_ARGUMENT]
+    alone = [u for u in refused if u.parcels and len(u.parcels) == 1]
     aside = {parcel.name for parcel in evidence.flash.parcels if parcel.state == "set aside"}
+    odd = aside - {u.parcels[0] for u in alone}
     # An early refusal may have been of any.
-    if len(aside - alone) > sum(names is None for names in refused):
+    if len(odd) > sum(u.parcels is None for u in refused):
         text = "parcels are set aside that the cloud never refused by themselves"
-        wrong.append(f"{text}: {_some(aside - alone)}")
+        wrong.append(f"{text}: {_some(odd)}")
+    surely = {u.parcels[0]: u.ended for u in alone if u.sure}
+    again = {
+        name
+        for u in evidence.uploads
+        for name in u.parcels or ()
+        if u.began > surely.get(name, LATER)
+    }
+    if again:
+        wrong.append(f"{len(again)} parcels were sent again after a refusal: {_some(again)}")
     if evidence.conflicts:
         wrong.append(f"{evidence.conflicts} parcels came again with other readings")
 

@@ -19,7 +19,8 @@ class Wire:
     """A connection that can end at a byte, go silent, or become slow.
 
     left_in, left_out: bytes until it is cut in the way that `how` says (reset, end, silence), or
-    None. slow: a few bytes at a time. silent: nothing passes any more, and nobody is told.
+    None. slow: a few bytes at a time; dripped: how often they were. silent: nothing passes any
+    more, and nobody is told. sent: bytes.
     """
 
     def __init__(self, reader, writer):
@@ -28,6 +29,7 @@ class Wire:
         self.left_in = self.left_out = None
         self.how = "reset"
         self.slow = self.silent = False
+        self.dripped = self.sent = 0
         self.open = True
         self.on_limit = None  # called when left_in or left_out came to its end
         self._silence = asyncio.Event()
@@ -37,6 +39,7 @@ class Wire:
         if self.silent:
             await self._silence.wait()
         if self.slow:
+            self.dripped += 1
             await asyncio.sleep(DRIP_S)
         try:
             data = await self._reader.read(DRIP_BYTES * 8 if self.slow else READ)
@@ -62,10 +65,12 @@ class Wire:
             for i in range(0, len(out), DRIP_BYTES if self.slow else READ):
                 self._writer.write(out[i : i + (DRIP_BYTES if self.slow else READ)])
                 if self.slow:
+                    self.dripped += 1
                     await asyncio.sleep(DRIP_S)
             await self._writer.drain()
         except OSError:
             raise Cut from None
+        self.sent += len(out)
         if self.left_out is not None:
             self.left_out -= len(out)
             if not self.left_out:
