@@ -61,7 +61,7 @@ def checkout_of(given):
 
 
 def check_tools(board, micropython):
-    """Raises MissingError where ESP-IDF is not set up, or MicroPython's submodules are not there."""
+    """Raises MissingError where ESP-IDF or MicroPython's submodules are not there."""
     port = micropython / "ports/esp32"
     idf = os.environ.get("IDF_PATH")
     if not idf:

@@ -1,17 +1,10 @@
 """The simulated board's main program: what main.py is on a chip. Started by `cistern sim`."""
 
 import asyncio
+import gc
 import json
 import os
 import sys
-
-from cistern.app import App
-from cistern.errors import CisternError
-
-if sys.implementation.name == "micropython":
-    from cistern.port.unix import Port
-else:
-    from cistern.port.host import Port
 
 
 def read(path, mode="r"):
@@ -21,7 +14,15 @@ def read(path, mode="r"):
 
 
 def main(settings):
-    """Run the board until its time is over or Ctrl-C; the exit status."""
+    """Run the board until its time is over or Ctrl-C; the exit status, or None after a reset."""
+    from cistern.app import App
+    from cistern.errors import CisternError
+
+    if sys.implementation.name == "micropython":
+        from cistern.port.unix import Port
+    else:
+        from cistern.port.host import Port
+
     flash = settings["flash"]
     try:
         port = Port(flash, settings["flash_size"], flash, settings["log_level"])
@@ -32,19 +33,28 @@ def main(settings):
             from cistern.resources.own import load
 
             load(models, port.log)
-        if not app.load(settings["machine"], read(settings["machine"])):
-            return 2
         cloud = settings.get("cloud")
         if cloud:
             ca = read(cloud["ca"], "rb") if cloud["ca"] else None
             secret = read(cloud["secret_file"]).strip()
             app.connect_to(cloud["url"], ca, cloud["server_name"], cloud["part_id"], secret)
+        if not app.load(settings["machine"], read(settings["machine"])):
+            return 2
     except (CisternError, ValueError, OSError) as e:
         print("cistern sim: %s" % e, file=sys.stderr)
         return 2
     report = (lambda status: print(json.dumps(status))) if settings["json"] else None
     try:
         asyncio.run(app.run(settings["seconds"], report))
+    except SystemExit:
+        # A reset: nothing of this start is left but the flash.
+        for name in list(sys.modules):
+            if name.startswith("cistern"):
+                del sys.modules[name]
+        asyncio.new_event_loop()
+        if hasattr(asyncio, "core"):
+            asyncio.core.cur_task = None  # it was App.run(), with all that it holds
+        return None
     except KeyboardInterrupt:
         # The interrupt ended the loop wherever it was; what is left to do runs in a loop of its
         # own.
@@ -53,4 +63,8 @@ def main(settings):
     return 0
 
 
-sys.exit(main(json.loads(os.getenv("CISTERN_SIM"))))
+status = None
+while status is None:
+    gc.collect()
+    status = main(json.loads(os.getenv("CISTERN_SIM")))
+sys.exit(status)

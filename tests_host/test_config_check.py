@@ -165,6 +165,7 @@ def test_the_forecast_comes_true_on_a_board_that_fills_up(name):
     app = App(port)
     app.apply(plan)
     port.engine = app.engine
+    app.log.delete_every_nth = 0  # or it would be thinned before
     while not any(reason == "log_full" for _, reason in app.log.stats().lost):
         port.end_us = port.now_us + 1_000_000
         asyncio.run(app.engine.run())
@@ -193,6 +194,57 @@ def test_a_stream_slower_than_the_simulation_is_measured_too():
     assert stream["flash_bytes_per_day"] == pytest.approx(
         8.64 * stream["flash_bytes_per_reading"], rel=0.1
     )
+
+
+def test_own_models_are_known_where_their_folder_is_given():
+    path = paths.EXAMPLES / "own-models.json"
+    code, said = report(path)
+    assert code == 1 and 'unknown model "' in said["problems"][0]["message"]
+    for _ in range(2):
+        code, said = report(path, "--models", paths.EXAMPLES / "models")
+        assert code == 0
+        assert [s["stream"] for s in said["streams"]] == ["bed/Readings"]
+        (problem,) = said["problems"]
+        assert problem["level"] == "warning" and "simulated board" in problem["message"]
+    result = run(path, "--models", paths.EXAMPLES / "nowhere")
+    assert result.exit_code == 2 and "nowhere: No such file" in result.stderr
+
+
+def test_what_is_wrong_with_an_own_model_is_said(tmp_path, written):
+    models = tmp_path / "models"
+    models.mkdir()
+    (models / "broken_by_purpose.py").write_text("import nothing_of_that_name\n")
+    code, said = report(written(machine(board(10))), "--models", models)
+    assert code == 1
+    assert said["problems"][0]["path"] == f"{models}/broken_by_purpose.py:1"
+
+
+def test_rings_that_do_not_fit_the_heap_are_errors(written):
+    path = written(
+        machine(board(100, cache_size_kb=60), component("s", "sensor", "fake", readings(1)))
+    )
+    code, said = report(path)
+    (problem,) = said["problems"]
+    assert code == 1 and problem["path"].startswith("components[0].service_configs[0]")
+    assert "rings take 63000 bytes" in problem["message"]
+    assert [s["stream"] for s in said["streams"]] == ["s/Readings"]
+    assert report(path, "--heap", "4M")[0] == 0
+
+
+def test_sensors_that_are_waited_for_and_those_with_blocks_have_a_forecast(written):
+    bus = [{"name": "bus", "data_pin": 21, "clock_pin": 22}]
+    accelerations = {"method": "LinearAcceleration", "capture_frequency_hz": 500}
+    parts = (
+        component("board", "board", "esp32", i2cs=bus),
+        component("imu", "movement_sensor", "mpu6050", accelerations, i2c_bus="bus"),
+        component("ds", "sensor", "ds18b20", readings(0.1), pin=4),
+    )
+    code, said = report(written(machine(*parts)))
+    assert (code, said["problems"]) == (0, [])
+    imu, ds = said["streams"]
+    # 12 bytes of values, and a few of time and of what parcels and sectors have besides.
+    assert 12 < imu["flash_bytes_per_reading"] < 16 and imu["ring_readings"] > 40
+    assert ds["ring_readings"] > 30
 
 
 def test_amounts_and_times_for_people():

@@ -199,9 +199,9 @@ def test_a_silent_server_stops_nobody(name):
 
 
 NAME_SERVER = """
-from cistern.port import stream_mpy
-from cistern.port.stream_mpy import connect
-stream_mpy.name_server = lambda: ("127.0.0.1", {})
+from cistern.port import stream_mpy, unix
+connect = unix.Port.connect
+unix.name_server = lambda: ("127.0.0.1", {})
 stream_mpy._DNS_TRIES_MS = (100, 100)
 """
 

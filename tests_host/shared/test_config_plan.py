@@ -53,6 +53,18 @@ def machine(*components, **attributes):
     return {"services": [manager], "components": list(components)}
 
 
+def test_null_is_the_same_as_absent_in_what_a_model_takes_too():
+    config = {"analog_reader": None, "board": None, "list": [{"a": None, "b": 1}, None]}
+    p = plan(machine(sensor("s", model="tmp36", attributes=config)))
+    assert told(p, "components[0].attributes.analog_reader") == ["error: missing: give a string"]
+    config["analog_reader"] = "A1"
+    p = plan(machine(sensor("s", model="tmp36", attributes=config)))
+    (c,) = p.components
+    assert c.attributes == {"analog_reader": "A1", "list": [{"b": 1}, None]} and not p.problems
+    p = plan(machine(sensor("s", readings(1, additional_params={"x": None, "y": 2}))))
+    assert p.collectors[0].params == {"y": 2}
+
+
 def told(p, path):
     """The problems with that path, as "level: message"."""
     return ["%s: %s" % (x.level, x.message) for x in p.problems if x.path == path]
@@ -482,8 +494,6 @@ def test_of_two_data_managers_the_first_is_used():
 def test_what_is_known_and_not_done_yet_is_said():
     for key, value in (
         ("additional_sync_paths", ["/a"]),
-        ("selective_syncer_name", "s"),
-        ("maximum_num_sync_threads", 250),
         ("mongo_capture_config", {"uri": "mongodb://127.0.0.1"}),
         ("file_last_modified_millis", 500),
         ("capture_control_sensor", {"name": "a", "key": "b"}),

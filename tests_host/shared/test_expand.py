@@ -10,9 +10,9 @@ import sys
 from binascii import crc32, hexlify
 
 from cistern.cloud import expand, plain
-from cistern.cloud.datasync import sensor_data
 from cistern.cloud.expand import PIECE, Expander
 from cistern.cloud.protobuf import MAX_DEPTH
+from cistern.cloud.rare import sensor_data
 from cistern.record import Reader, Shape, Stream
 from cistern.record.loose import Timestamp, widened
 from cistern.record.shape import node_of, put_leaf, shape_of
@@ -20,7 +20,6 @@ from cistern.record.stream import definition
 from cistern.record.value import MAX_READING, put_int, put_uint
 from cistern.store import Log
 from cistern.store.ram import RamDevice
-from cistern.sync.clock import Clock
 from cistern.sync.uploader import Uploader
 
 STREAM = Stream("rdk:component:sensor", "s", "Readings")
@@ -349,6 +348,9 @@ class FakePort:
     async def sleep_ms(self, ms):
         await asyncio.sleep(0)
 
+    def uptime_us(self):
+        return 0
+
     def urandom(self, n):
         return bytes([128] * n)
 
@@ -369,7 +371,7 @@ class FakeCloud:
     async def call(self, path, message, size):
         self.turns = self.turns or self.ran
         self.on_call()
-        whole = b"".join([bytes(x) for x in message])
+        whole = b"".join([bytes(x) for x in message()])
         assert len(whole) == size
         self.taken.append(whole)
 
@@ -385,12 +387,11 @@ def _synced(parcels_, cloud, clock_changes=False):
     for parcel in parcels_:
         log.append(parcel.definition, parcel.payload, len(parcel.payloads))
     log.append_anchor(0, UTC, 1000)
-    clock = Clock(log.anchors())
     port = FakePort()
-    uploader = Uploader(port, log, clock, cloud, 1000, 4096, lambda d, n: None)
+    uploader = Uploader(port, log, cloud, 4096, lambda d, n: None)
     uploader.lines = port.lines
     if clock_changes:
-        cloud.on_call = lambda: clock.anchors.update({log.boot: (0, UTC - 7, 0)})
+        cloud.on_call = lambda: log.anchors().update({log.boot: (0, UTC - 7, 0)})
 
     async def run():
         other = asyncio.create_task(cloud.else_runs())

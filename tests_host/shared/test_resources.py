@@ -39,7 +39,7 @@ ALL = [
     ("sensor", "bme280", {"i2c_bus": "bus"}, readings(**BME280)),
     ("sensor", "hcsr04", {"trigger_pin": 4, "echo_interrupt_pin": 35}, readings(distance=float)),
     ("sensor", "ultrasonic", {"trigger_pin": 4, "echo_interrupt_pin": 35}, None),
-    ("sensor", "health", {}, readings(t=float, streams=int, captured=int, late=int)),
+    ("sensor", "health", {}, readings(t=float, link=str, streams=int, captured=int, late=int)),
     ("movement_sensor", "mpu6050", {"i2c_bus": "bus"}, None),
     (
         "movement_sensor",
@@ -344,10 +344,12 @@ def test_a_board_without_wifi_says_so_instead_of_a_signal_strength():
     assert "w2: no signal strength" in error_of(bench.read, sensor)
 
 
-def test_health_is_every_number_of_the_status_and_the_sums_of_its_tables():
+def test_health_is_what_the_status_says_and_the_sums_of_its_tables():
     bench = bench_with_analogs()
     got = bench.read(bench.build("h", "sensor", "health"))
-    assert got == {"readings": {"t": 1.5, "streams": 2, "captured": 14, "late": 2}}
+    assert got == {
+        "readings": {"t": 1.5, "link": "online", "streams": 2, "captured": 14, "late": 2}
+    }
     told = error_of(lambda: Bench().build("h", "sensor", "health"))
     assert told.startswith("h: this program keeps no counters")
 

@@ -2,11 +2,18 @@
 
 from array import array
 
+from cistern.capture.blocks import Blocks
+from cistern.capture.collector import REASONS
 from cistern.port.simulated.mpu6050 import Mpu6050
+from cistern.record import Reader, Ring, Shape, Stream, read_definition
 from cistern.resources import ResourceError
 from devices import Bench, error_of, near
 
-MICROPYTHON_ONLY = {"test_taking_blocks_allocates_nothing": "it counts MicroPython's heap"}
+WHY = "it counts MicroPython's heap"
+MICROPYTHON_ONLY = {
+    "test_taking_blocks_allocates_nothing": WHY,
+    "test_capturing_blocks_allocates_nothing": WHY,
+}
 G = 9.80665
 
 
@@ -283,3 +290,175 @@ def test_taking_blocks_allocates_nothing():
     micropython.heap_unlock()
     assert not failed and count == 4000
     assert isinstance(ResourceError("x"), Exception)
+
+
+class Captured:
+    """The acceleration of an Imu, captured by blocks, and what comes out of the ring."""
+
+    def __init__(self, hz=1000, size=16000, method="LinearAcceleration"):
+        self.imu = Imu(0, hz, method)
+        self.bench, source = self.imu.bench, self.imu.source
+        source.stop_block()
+        period = source.start_block(1000000 // hz)
+        self.stream = Stream("rdk:component:movement_sensor", "imu", "LinearAcceleration", {})
+        self.ring = Ring(self.stream, size, period, Shape(source.fields))
+        self.c = Blocks("imu/x", source, self.ring, (period, 0, 1), self.bench)
+        self.got = []
+
+    def run(self, us):
+        """Serve for so long, as the engine does."""
+        end = self.bench.now + us
+        while self.bench.now < end:
+            wait = self.bench.ticks_diff(self.c.tick, self.bench.ticks_us())
+            self.bench.now = min(self.bench.now + max(wait, 0), end)
+            self.c.serve()
+            self.take()
+
+    def take(self):
+        """Empty the ring: [(number of the sample, its time)]."""
+        buf = bytearray(2048)
+        while True:
+            sealed = self.ring.seal(buf, self.bench.ticks_us(), self.bench.now)
+            if not sealed:
+                return
+            shape = read_definition(sealed.definition)[1]
+            for requested, received, values in Reader(shape, sealed.payload):
+                assert received == requested
+                self.got.append((self.imu.sample(values[0]), requested))
+            self.ring.release()
+
+    def lost(self):
+        """{reason: readings}."""
+        lost = self.c.lost
+        return {r: lost[4 * i + 3] for i, r in enumerate(REASONS) if lost[4 * i + 3]}
+
+
+def test_a_collector_of_blocks_keeps_every_sample_with_its_time():
+    for hz in (1000, 200):
+        made = Captured(hz)
+        made.run(3000000)
+        numbers = [number for number, _ in made.got]
+        assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+        assert near(len(numbers), 3 * hz, 0.03 * hz) and made.c.captured == len(numbers)
+        assert (made.c.late, made.c.missed, made.lost()) == (0, 0, {})
+        for number, time in made.got[len(made.got) // 2 :]:
+            assert near(time, made.imu.when(number), 1100), (hz, number)
+
+
+def test_a_block_is_fetched_before_the_sensor_has_to_drop_one():
+    for hz in (1000, 250, 125):
+        for method in ("LinearAcceleration", "Readings"):
+            made = Captured(hz, method=method)
+            wait = made.bench.ticks_diff(made.c.tick, made.bench.ticks_us())
+            assert 5000 < wait <= 0.75 * made.imu.source.block * 1000000 / hz
+            assert wait <= made.imu.source.hold_us // 4
+
+
+def test_what_a_stall_cost_is_counted_as_stalled():
+    made = Captured()
+    made.run(500000)
+    made.bench.now += 400000  # an erase of the flash at its slowest
+    made.run(500000)
+    assert list(made.lost()) == ["stalled"] and made.lost()["stalled"] == made.c.missed
+    assert near(made.c.missed, 400, 40)
+    assert near(made.c.captured + made.c.missed, 1400, 40)
+    before = made.c.missed
+    made.run(300000)
+    assert made.c.missed == before
+
+
+def test_a_chip_that_is_away_misses_readings_as_time_goes_by_and_once_each():
+    made = Captured()
+    made.run(500000)
+    made.imu.chip.unplug()
+    made.run(1000000)
+    assert near(made.c.missed, 1000, 30) and "no answer from address" in made.bench.lines[-1][1]
+    made.run(1000000)
+    assert near(made.c.missed, 2000, 30) and len(made.bench.lines) == 1
+    made.imu.chip.plug()
+    made.run(500000)
+    assert list(made.lost()) == ["source_error"]
+    assert near(made.c.missed, 2000, 30)
+    assert near(made.c.captured + made.c.missed, 3000, 30)
+
+
+def test_a_short_failure_costs_nothing_that_the_sensor_kept():
+    made = Captured()
+    made.run(500000)
+    read, failures = made.imu.source.read_block, [2]
+
+    def failing(times, values):
+        if failures[0]:
+            failures[0] -= 1
+            raise OSError(5, "EIO")
+        return read(times, values)
+
+    made.imu.source.read_block = failing
+    made.run(500000)
+    assert not failures[0] and made.c.missed == 0 and near(made.c.captured, 1000, 30)
+
+
+def test_stopping_gives_the_sensor_back():
+    made = Captured()
+    made.run(100000)
+    made.c.stop()
+    made.c.stop()
+    values = [0, 0, 0]
+    made.imu.source.read_into(values)
+    assert near(values[2], G, 0.01)
+    # Nobody is there any more whose rate it must have.
+    assert made.imu.component.source("AngularVelocity", {}).start_block(5000) == 5000
+
+
+def test_rows_are_kept_as_single_readings_are():
+    try:
+        from cistern.record.rows_fast import put_rows
+    except (ImportError, ValueError):
+        from cistern.record.rows_plain import put_rows
+    made = Captured(size=1000)
+    source = made.imu.source
+    mask = (1 << 30) - 1
+    start = mask - 100000
+    parcels = []
+    for whole in (True, False):
+        ring = Ring(made.stream, 1000, 1000, Shape(source.fields))
+        times = array("i", [0] * 20)
+        values = array("f", [0.0] * 60)
+        for block in range(6):  # more than there is room for, and across the wrap
+            for i in range(20):
+                times[i] = start + 1000 * (20 * block + i) & mask
+                for k in range(3):
+                    values[3 * i + k] = (block - 3) * 1.25 + i * 0.5 + k
+            if whole:
+                put_rows(ring, times, values, 20)
+            else:
+                for i in range(20):
+                    ring.put(times[i], 0, list(values[3 * i : 3 * i + 3]))
+        parcel = ring.seal(bytearray(2048), start + 120000 & mask, 120000 + (1 << 31))
+        assert ring.overwritten + ring.readings == 120 and 40 < ring.readings < 55
+        shape = read_definition(parcel.definition)[1]
+        parcels.append([row[:2] + tuple(row[2]) for row in Reader(shape, parcel.payload)])
+    # put() keeps a word more free where it looks at each value.
+    rows, single = parcels
+    assert rows[-40:] == single[-40:] and abs(len(rows) - len(single)) <= 1
+
+
+def test_capturing_blocks_allocates_nothing():
+    import micropython
+
+    made = Captured()
+    made.run(100000)
+    made.imu.component.bus.i2c = StillI2C()
+    c, bench, now = made.c, made.bench, made.bench.now
+    before = c.captured
+    failed = 0
+    micropython.heap_lock()
+    try:
+        for _ in range(200):
+            now += 20000
+            bench.now = now
+            c.serve()
+    except MemoryError:
+        failed = 1
+    micropython.heap_unlock()
+    assert not failed and c.captured - before == 4000 and made.ring.overwritten > 0

@@ -25,12 +25,18 @@ SHORT_LIFE_YEARS = 5
 # When the log opens its last erased sector, it gives up the oldest to have another.
 RESERVE = 1
 LEAST_SECTORS = 4
+# Of the heap, code that is loaded before the configuration is applied takes so much.
+LOADED = 34_000
 STYLES = {"error": "bold red", "warning": "yellow", "info": "cyan"}
 
 
 def check(
     machine: Annotated[Path, typer.Argument(help="Machine configuration, Viam's JSON.")],
     flash_size: Annotated[str, typer.Option(help="Size of the board's capture log.")] = "1M",
+    heap: Annotated[
+        str, typer.Option(help="The board's heap with Wi-Fi up; 147K is a plain ESP32's.")
+    ] = "147K",
+    models: Annotated[Path | None, typer.Option(help="Folder with models of your own.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
     """Say what is wrong with a machine configuration, and what it will do to the flash.
@@ -39,24 +45,23 @@ def check(
     """
     if str(paths.LIB) not in sys.path:
         sys.path.insert(0, str(paths.LIB))
-    from cistern import config, resources
-    from cistern_tools.forecast import Forecast
+    from cistern import config
 
-    capacity = size(flash_size)
+    capacity, free = size(flash_size), max(size(heap) - LOADED, 0)
     if capacity % BLOCK or capacity < LEAST_SECTORS * BLOCK:
         raise typer.BadParameter(
             f"{flash_size} is not a whole number of 4096-byte sectors, {LEAST_SECTORS} at least"
         )
     try:
-        plan = config.plan(config.load(machine.read_bytes()), resources)
+        said = _load(models) if models else []
+        plan, forecast, problems = examine(machine.read_bytes(), free)
     except OSError as e:
-        raise _unusable(f"{machine}: {e.strerror or e}", as_json) from None
+        raise _unusable(f"{e.filename or machine}: {e.strerror or e}", as_json) from None
     except config.ConfigError as e:
         where = {"file": str(machine), "line": e.line, "column": e.column}
         text = f"{machine}:{e.line}:{e.column}: {e.message}"
         raise _unusable(text, as_json, **where) from None
-    forecast = Forecast(plan)
-    problems = _problems(plan, forecast)
+    problems = said + problems
     flash = _flash(forecast, capacity)
     if as_json:
         report = {
@@ -72,6 +77,35 @@ def check(
         raise typer.Exit(1)
 
 
+def examine(text, free=-1):
+    """(Plan, Forecast, problems as dicts) of a configuration. Raises ConfigError.
+
+    free: heap that the board has for it, see forecast.VirtualPort. Needs lib/ on the path.
+    """
+    from cistern import config, resources
+    from cistern_tools.forecast import Forecast
+
+    plan = config.plan(config.load(text), resources)
+    forecast = Forecast(plan, free)
+    return plan, forecast, _problems(plan, forecast)
+
+
+def _load(folder):
+    """Make the user's own models known; what is wrong with them, as problems."""
+    from cistern.resources import own, own_models
+
+    said = []
+
+    def log(level, text):
+        path, _, message = text.partition(": ")
+        said.append({"path": path, "message": message, "level": level})
+
+    known = {model.path for model in own_models.values()}
+    files = sorted(str(p) for p in folder.iterdir() if p.suffix == ".py")
+    own.load([p for p in files if p not in known], log)
+    return said
+
+
 def _unusable(text, as_json, **where):
     if as_json:
         print(json.dumps({"error": text, **where}))
@@ -82,9 +116,17 @@ def _unusable(text, as_json, **where):
 
 def _problems(plan, forecast):
     """The plan's problems, and what the board's program said besides when it was built and ran."""
+    from cistern.resources import own_models
+
+    own = tuple(f"{c.path}." for c in plan.components if c.model in own_models)
     problems = [{"path": p.path, "message": p.message, "level": p.level} for p in plan.problems]
     for level, path, message in forecast.said:
-        problem = {"path": path, "message": message, "level": level}
+        if level == "error" and path.startswith(own) and "no reading" in message:
+            # What it talks to is not simulated.
+            said = f"not tried on the simulated board, where it had {message}"
+            problem = {"path": path, "message": said, "level": "warning"}
+        else:
+            problem = {"path": path, "message": message, "level": level}
         if level in ("error", "warning") and problem not in problems:
             problems.append(problem)
     return problems

@@ -26,6 +26,7 @@ REASONS = (
     "late",
     "source_slow",
     "stalled",
+    "flash_full",
 )
 NULL, FALSE, TRUE, INT, F32, F64, STRING, BYTES, TIME, STRUCT, LIST, U16, ANY, OPTIONAL = range(
     1, 15

@@ -22,18 +22,22 @@ STRETCH = 5
 FLUSHES = 3
 # A ring is filled up to this size, and the rest of a larger one is taken to be like it.
 FILLED = 65536
+# A long period is waited for in parts of four minutes; the longest is a day.
+PARTS = 400
 TICKS = (1 << 30) - 1
 
 
 class VirtualPort(PcPort):
     """The simulated board, in a time that passes when its program sleeps.
 
+    free: heap that is free when the configuration is applied, in bytes; -1: unbounded.
     logged: (level, text) of what the program says. A sleep takes up to 1 ms longer than asked
     for, like those of a busy board, so that times cost in a parcel what they cost there.
     """
 
-    def __init__(self, blocks=256):
+    def __init__(self, blocks=256, free=-1):
         self.flash = RamFlash(blocks)
+        self._free = free
         self.now_us = 0
         self.end_us = None
         self.engine = None
@@ -46,15 +50,20 @@ class VirtualPort(PcPort):
         self.now_us += 2
         return self.now_us
 
+    def mem_free(self):
+        """As much as the board is said to have."""
+        return self._free
+
     def utc_us(self):
         """The clock is set from the start."""
         return 1_700_000_000_000_000 + self.now_us
 
     async def sleep_ms(self, n):
-        """Pass the time; at end_us the engine is stopped."""
+        """Pass the time; at end_us the engine ends its run."""
         self.now_us += n * 1000 + self._random.randrange(1000)
         if self.now_us >= self.end_us:
-            self.engine.stop()
+            self.engine.running = False
+        await asyncio.sleep(0)
 
     def urandom(self, n):
         """The same in every run, so that every run says the same."""
@@ -104,12 +113,13 @@ def _name(wanted):
 class Forecast:
     """What a plan's collectors write, measured on a board in virtual time.
 
-    said: (level, path or name, message) of what the program reports. streams: a dict for each
-    collector that runs. bytes_per_s: of flash, headers and all.
+    free: heap that the board has for it, see VirtualPort. said: (level, path or name, message) of
+    what the program reports. streams: a dict for each collector that runs. bytes_per_s: of flash,
+    headers and all.
     """
 
-    def __init__(self, plan):
-        self._port = VirtualPort()
+    def __init__(self, plan, free=-1):
+        self._port = VirtualPort(free=free)
         self._app = App(self._port)
         self._app.open_log("")
         self._app.apply(plan)
@@ -202,12 +212,25 @@ class Forecast:
 
     def _take(self, collector):
         """Go to the collector's next deadline and serve it; False if it gave no reading."""
-        before = collector.missed
-        self._port.now_us += max(
-            self._port.ticks_diff(collector.tick, self._port.now_us & TICKS), 0
-        )
+        before = collector.captured
+        counted = before + collector.missed
+        for _ in range(PARTS):
+            left = self._port.ticks_diff(collector.tick, self._port.now_us & TICKS)
+            self._port.now_us += max(left, 0)
+            if collector.source.waits:
+                asyncio.run(self._await(collector, counted))
+            else:
+                collector.serve()
+            if collector.captured + collector.missed > counted:
+                break
+        return collector.captured > before
+
+    @staticmethod
+    async def _await(collector, counted):
+        due = collector.tick
         collector.serve()
-        return collector.missed == before
+        while collector.tick != due and collector.captured + collector.missed == counted:
+            await asyncio.sleep(0)
 
     def _ring_readings(self, collector):
         ring = collector.ring
@@ -215,4 +238,4 @@ class Forecast:
             pass
         if ring.overwritten:
             return ring.readings
-        return int(ring.readings * ring.size / ring.used)
+        return int(ring.readings * ring.size / ring.used) if ring.used else 0

@@ -1,62 +1,57 @@
 """A collector: one source read at one rate into one ring, with every deadline accounted for."""
 
+from array import array
+
 from cistern.capture.deadline import Deadline
 
+const = int  # MicroPython's compiler knows const() by its name
+
+# Why readings are lost, as the log and the status say it.
+REASONS = ("late", "source_error", "source_slow", "stalled", "ring_full", "flash_full")
+# Where Collector.lost has a reason: readings since the last drop record, ticks of the first and
+# the last of them, readings since start.
+_LATE = const(0)
+_SOURCE_ERROR = const(4)
+_RING_FULL = const(16)
 # A distinct error is logged at most this often per collector.
-ERROR_LOG_INTERVAL_US = 60000000
-
-LATE = "late"
-SOURCE_ERROR = "source_error"
-RING_FULL = "ring_full"
-STALLED = "stalled"
-SOURCE_SLOW = "source_slow"
-
-
-class Loss:
-    """Readings that one reason cost since the last drop record."""
-
-    __slots__ = ("count", "first", "last", "reason")
-
-    def __init__(self, reason):
-        self.reason = reason
-        self.count = 0
-        self.first = self.last = 0
-
-    def add(self, tick, count=1):
-        """Count readings lost at `tick`."""
-        if not self.count:
-            self.first = tick
-        self.last = tick
-        self.count += count
+_ERROR_LOG_US = const(60000000)
 
 
 class Collector:
     """Reads `source` each `period`, (µs, remainder, denominator), and keeps it in `ring`.
 
-    name: for people, such as "tmp36/Readings".
-    captured, late, missed, dropped: counts since start. A reading more than half a period late is
-    counted late and kept with its true times; a deadline without a reading, because a later one
-    was due before it was served or because the source failed, is counted missed and not made up
-    for; a reading that the ring had to overwrite is counted dropped.
-    losses: what the drop records in the log do not say yet, by reason.
+    name: for people, such as "tmp36/Readings". phase: µs that its deadlines are put off by.
+    captured, late, missed, dropped, durable: counts since start. A reading more than half a period
+    late is counted late and kept with its true times; a deadline without a reading, because a
+    later one was due before it was served or because the source failed, is counted missed and not
+    made up for; a reading that the ring had to overwrite is counted dropped. lost: the missed and
+    the dropped ones by their reasons. entry: for who made it, to know it again.
     """
+
+    entry = None
+    waits = False
+    phase = 0
 
     def __init__(self, name, source, ring, period, port):
         self.name = name
         self.source = source
         self.ring = ring
         self.captured = self.late = self.missed = self.dropped = self.durable = 0
-        self.losses = [Loss(LATE), Loss(SOURCE_ERROR), Loss(RING_FULL), Loss(STALLED)]
-        self._missed, self._failed, self._overwritten, self._stalled = self.losses
+        self.lost = array("i", [0] * 24)
         self._port = port
         self._ticks_us = port.ticks_us
         self._diff = port.ticks_diff
         self._values = [0] * len(source.fields) if source.fields else None
+        self._period = period
         self._last_error = None
         self._last_error_us = 0
-        self._deadline = Deadline(period[0], period[1], period[2], port.ticks_us())
         # A period may be longer than ticks can tell; lateness is then told up to four minutes.
         self._half = min(period[0] // 2, 1 << 28)
+        self.start(port.ticks_us())
+
+    def start(self, tick):
+        """Count deadlines from `tick` on, and the phase: the first comes a period after that."""
+        self._deadline = Deadline(*self._period, tick + self.phase)
 
     @property
     def tick(self):
@@ -72,14 +67,12 @@ class Collector:
             tick = deadline.tick
             if deadline.passed():
                 if due >= 0:
-                    self.missed += 1
-                    self._missed.add(due)
+                    self.lose(_LATE, due)
                 due = tick
-        if due < 0:
-            return
-        if self._diff(now, due) > self._half:
-            self.late += 1
-        self._read(now)
+        if due >= 0:
+            if self._diff(now, due) > self._half:
+                self.late += 1
+            self._read(now)
 
     def _read(self, start):
         try:
@@ -91,43 +84,44 @@ class Collector:
                 self.source.read_into(values)
                 self.ring.put(start, self._diff(self._ticks_us(), start), values)
             self.captured += 1
-        except (
-            Exception
-        ) as e:  # a driver may raise anything; it must not stop the other collectors
+        except Exception as e:  # a driver may raise anything; the other collectors go on
             self._fail(start, e)
 
     def _fail(self, tick, error):
-        self.missed += 1
-        self._failed.add(tick)
+        self.lose(_SOURCE_ERROR, tick)
         self._log("%s: %s" % (type(error).__name__, error))
+
+    def lose(self, reason, tick, count=1):
+        """Count readings lost at `tick`."""
+        if reason < _RING_FULL:
+            self.missed += count
+        else:
+            self.dropped += count
+        lost = self.lost
+        if not lost[reason]:
+            lost[reason + 1] = tick
+        lost[reason + 2] = tick
+        lost[reason] += count
+        lost[reason + 3] += count
 
     def lock(self):
         """The engine works on the ring from here on, as it does with the collector itself."""
 
-    def unlock(self):
-        """The engine has done."""
-
-    def stop(self):
-        """No reading is taken from here on."""
-
-    def note_overwritten(self, tick):
-        """Take over what the ring has overwritten since the last call."""
-        count = self.ring.overwritten
-        if count:
-            self.ring.overwritten = 0
-            self.dropped += count
-            self._overwritten.add(tick, count)
-
-    def losses_due(self, now, age_us):
-        """Whether a loss has waited for its drop record for `age_us`."""
-        return any(x.count and self._diff(now, x.first) >= age_us for x in self.losses)
+    unlock = lock  # the engine has done
+    stop = lock  # no reading is taken from here on
 
     def _log(self, text):
         now = self._port.uptime_us()
-        if text == self._last_error and now - self._last_error_us < ERROR_LOG_INTERVAL_US:
-            return
-        self._last_error = text
-        self._last_error_us = now
-        self._port.log(
-            "error", "%s: no reading, will be tried again at its rate: %s" % (self.name, text)
-        )
+        if text != self._last_error or now - self._last_error_us >= _ERROR_LOG_US:
+            self._last_error = text
+            self._last_error_us = now
+            self._port.log(
+                "error", "%s: no reading, will be tried again at its rate: %s" % (self.name, text)
+            )
+
+
+def stream_name(stream):
+    """component/method, and the params where there are any: "board/Analogs(reader_name=A1)"."""
+    params = ",".join(["%s=%s" % (k, stream.params[k]) for k in sorted(stream.params)])
+    name = stream.component_name + "/" + stream.method
+    return name + "(" + params + ")" if params else name

@@ -6,12 +6,18 @@ the ring. While the engine holds the ring, readings wait in a stash and go in wh
 
 from cistern.capture.collector import Collector
 
+const = int  # MicroPython's compiler knows const() by its name
+
 # Sealing and releasing a parcel of 100 readings takes some 7 ms of bytecode: as many at 1 kHz.
 STASH = 8
+_STASHES = const(15)
 # A timer whose steps are a whole number of µs runs ahead of a rate that is not; this much is let
 # be until it is started again, which costs a callback's latency and so sets it back.
-AHEAD_US = 50
-_TICKS = (1 << 30) - 1
+_AHEAD_US = const(50)
+_TICKS = const(0x3FFFFFFF)
+# See collector.py.
+_LATE = const(0)
+_STALLED = const(12)
 
 
 class Sampler(Collector):
@@ -28,7 +34,9 @@ class Sampler(Collector):
         self._due = self._deadline.tick
         self._step, self._rem, self._den = period
         self._carry = 0
-        self._held = 0
+        # How many went into the stash and out of it, modulo 2 * STASH; each is set on one side
+        # only, since a callback comes between any two bytecodes of drain(), too.
+        self._in = self._out = 0
         self._stash = [[0] * len(source.fields) for _ in range(STASH)]
         self._stash_at = [0] * STASH
         self._stash_latency = [0] * STASH
@@ -38,12 +46,12 @@ class Sampler(Collector):
         """Take the reading that is due now; allocates nothing unless the source does."""
         at = self._ticks_us()
         late = self._diff(at, self._due)
-        if late < -2 * AHEAD_US:
+        if late < -2 * _AHEAD_US:
             return  # one of several callbacks that a stall has kept back
         if self.hold:
             self._keep(at)
         else:
-            if self._held:
+            if self._in != self._out:
                 self.drain()
             values = self._values
             try:
@@ -53,7 +61,7 @@ class Sampler(Collector):
             except Exception as e:  # a driver may raise anything
                 self._fail(at, e)
         self._next()
-        if late > self._half or late < -AHEAD_US:
+        if late > self._half or late < -_AHEAD_US:
             self._off(late)
 
     def _next(self):
@@ -67,25 +75,25 @@ class Sampler(Collector):
 
     def _keep(self, at):
         """Read into the stash; the engine has the ring."""
-        k = self._held
-        if k == STASH:
-            self.missed += 1
-            self._stalled.add(at)
+        k = self._in & STASH - 1
+        if (self._in - self._out) & _STASHES == STASH:
+            self.lose(_STALLED, at)
             return
         try:
             self._read_into(self._stash[k])
             self._stash_at[k] = at
             self._stash_latency[k] = self._diff(self._ticks_us(), at)
-            self._held = k + 1
+            self._in = self._in + 1 & _STASHES
             self.captured += 1
         except Exception as e:  # a driver may raise anything
             self._fail(at, e)
 
     def drain(self):
         """Put what waits in the stash into the ring."""
-        for k in range(self._held):
+        while self._in != self._out:
+            k = self._out & STASH - 1
             self._put(self._stash_at[k], self._stash_latency[k], self._stash[k])
-        self._held = 0
+            self._out = self._out + 1 & _STASHES
 
     def _off(self, late):
         """The callback came far from its deadline."""
@@ -95,8 +103,7 @@ class Sampler(Collector):
         self.late += 1
         # The reading stands for the newest of the deadlines that have passed.
         while self._diff(self._ticks_us(), self._due) >= 0:
-            self.missed += 1
-            self._missed.add(self._due)
+            self.lose(_LATE, self._due)
             self._next()
 
     def lock(self):
@@ -112,3 +119,4 @@ class Sampler(Collector):
     def stop(self):
         """No more callbacks."""
         self._timer.stop()
+        self.drain()

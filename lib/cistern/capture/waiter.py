@@ -2,12 +2,15 @@
 
 import asyncio
 
-from cistern.capture.collector import SOURCE_SLOW, Collector, Loss
+from cistern.capture.collector import Collector
+
+const = int  # MicroPython's compiler knows const() by its name
 
 # How long one reading may take: its period, but at least what a slow conversion needs (DS18B20:
 # 0.75 s by its datasheet) and at most so long that a dead device is noticed.
-LEAST_S = 1
-MOST_S = 30
+_LEAST_S = const(1)
+_MOST_S = const(30)
+_SOURCE_SLOW = const(8)  # see collector.py
 
 
 class Waiter(Collector):
@@ -16,17 +19,16 @@ class Waiter(Collector):
     A reading that is still awaited when the next is due costs that one: missed, as source_slow.
     """
 
+    waits = True
+
     def __init__(self, name, source, ring, period, port):
         super().__init__(name, source, ring, period, port)
-        self._slow = Loss(SOURCE_SLOW)
-        self.losses.append(self._slow)
-        self._limit_s = min(max(period[0] / 1000000, LEAST_S), MOST_S)
+        self._limit_s = min(max(period[0] / 1000000, _LEAST_S), _MOST_S)
         self._task = None
 
     def _read(self, start):
         if self._task:
-            self.missed += 1
-            self._slow.add(start)
+            self.lose(_SOURCE_SLOW, start)
         else:
             self._task = asyncio.create_task(self._wait(start))
 
@@ -41,8 +43,7 @@ class Waiter(Collector):
                 self.ring.put(start, self._diff(self._ticks_us(), start), values)
             self.captured += 1
         except asyncio.TimeoutError:
-            self.missed += 1
-            self._slow.add(start)
+            self.lose(_SOURCE_SLOW, start)
             self._log("no answer within %d s" % self._limit_s)
         except Exception as e:  # a driver may raise anything
             self._fail(start, e)

@@ -48,6 +48,7 @@ _SERVICE = {
     "additional_sync_paths": (),
     "selective_syncer_name": "",
     "maximum_num_sync_threads": 1,
+    "cloud_poll_secs": 10.0,
     "delete_every_nth_when_disk_full": 5,
     "delete_data_on_part_deletion": False,
     "mongo_capture_config": {},
@@ -67,17 +68,17 @@ _RANGES = {
     # Lowest: about one reading a day. Highest: taking and storing an ADC reading costs some 60 µs
     # (measured in an emulator of the chip): 2 kHz are an eighth of the CPU.
     "capture_frequency_hz": (0.00001, 2000),
-    # 4 MB is the largest PSRAM that an ESP32 can map.
-    "cache_size_kb": (1, 4000),
+    "cache_size_kb": (1, 4000),  # 4 MB is the largest PSRAM that an ESP32 can map
     # A year. viam-server takes anything closer to 0 than 0.0001 for the default.
     "sync_interval_mins": (-0.0001, 525600),
     # Ages in RAM are told by ticks, which are unambiguous for 536 s.
     "flush_interval_ms": (100, 300000),
     "maximum_num_sync_threads": (0, 10000),
+    "cloud_poll_secs": (1, 86400),  # a day
     "delete_every_nth_when_disk_full": (0, 1000000),
 }
 # Parsed, but not done yet (or only by the cloud): reported where the value asks for something.
-_LATER = ("additional_sync_paths", "selective_syncer_name", "delete_data_on_part_deletion")
+_LATER = ("additional_sync_paths", "delete_data_on_part_deletion")
 # Problems that refuse nothing.
 _NOTES = ("key", "later", "depends", "manager")
 
@@ -115,6 +116,13 @@ def _plain(text):
         if not ("a" <= c <= "z" or "A" <= c <= "Z" or "0" <= c <= "9" or c in "-_"):
             return False
     return 0 < len(text) <= _MAX_NAME
+
+
+def _present(value):
+    """It without the nulls in its objects, which mean the same as absent keys."""
+    if isinstance(value, dict):
+        return {k: _present(value[k]) for k in value if value[k] is not None}
+    return [_present(v) for v in value] if isinstance(value, list) else value
 
 
 def _bytes(values):
@@ -221,8 +229,6 @@ class _Planner:
         for key in _LATER:
             if s[key] and attributes.get(key):
                 self._bad("later", at + "." + key, key)
-        if s["maximum_num_sync_threads"] > 1:
-            self._bad("later", at + ".maximum_num_sync_threads", "")
         if mongo["uri"]:
             self._bad("later", at + ".mongo_capture_config", "")
         for key in ("tags", "additional_sync_paths"):
@@ -252,14 +258,15 @@ class _Planner:
             self._kind(path, entry, "component")
             return
         model = entry["model"] or ""
+        attributes = _present(entry["attributes"])
         if model.startswith("rdk:builtin:"):
             model = model[12:]
         if model in models:
-            self._own(kind, model, entry["attributes"], path + ".attributes")
+            self._own(kind, model, attributes, path + ".attributes")
         elif entry["model"] is not None:
             self._bad("model", path + ".model", model, models)
         depends_on = self._texts(entry["depends_on"], path + ".depends_on", "type")
-        component = Component(name, kind, model, entry["attributes"], depends_on, path)
+        component = Component(name, kind, model, attributes, depends_on, path)
         right = self.errors == before
         if right:
             self.plan.components.append(component)
@@ -299,7 +306,7 @@ class _Planner:
         before = self.errors
         entry = self._take(entry, path, _METHOD)
         method = entry["method"]
-        params = dict(entry["additional_params"])
+        params = _present(entry["additional_params"])
         if method:
             known = list(self._catalog.methods(component.type))
             if method not in known and method[:3] == "Get":

@@ -54,6 +54,10 @@ class PcPort(SimulatedBoard):
     def set_clock(self, utc_us):
         """A PC keeps its own time."""
 
+    def reset(self):
+        """End this start of the board; the program begins anew."""
+        raise SystemExit
+
     def urandom(self, n):
         """n random bytes."""
         return os.urandom(n)

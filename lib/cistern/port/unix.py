@@ -5,8 +5,8 @@ import gc
 import sys
 import time
 
+from cistern.port import stream_mpy
 from cistern.port.pc import PcPort
-from cistern.port.stream_mpy import connect
 
 _WORDS = 2 if sys.maxsize > 1 << 32 else 1
 
@@ -19,7 +19,11 @@ class Port(PcPort):
     name = "unix"
     channel = {}
     sleep_ms = staticmethod(asyncio.sleep_ms)
-    connect = staticmethod(connect)
+
+    @staticmethod
+    def connect(host, port, tls=None, timeout_ms=20000):
+        """As stream_mpy.connect, with this PC's names."""
+        return stream_mpy.connect(host, port, tls, timeout_ms, _look_up)
 
     @staticmethod
     def _monotonic_us():
@@ -29,3 +33,34 @@ class Port(PcPort):
     def mem_free():
         """Free bytes of the heap, in bytes of the chip, whose words are half as wide."""
         return gc.mem_free() // _WORDS
+
+
+def _look_up(host):
+    known = _hosts(host)
+    return known, None if known else name_server()
+
+
+def name_server():
+    """(address, port) of the name server, or None."""
+    for words in _words("/etc/resolv.conf"):
+        if len(words) > 1 and words[0] == "nameserver":
+            return words[1], 53
+    return None
+
+
+def _hosts(host):
+    """The address of a name in /etc/hosts, or None."""
+    for words in _words("/etc/hosts"):
+        if host in words[1:]:
+            return words[0]
+    return None
+
+
+def _words(path):
+    """The words of each line of a file; nothing where there is none."""
+    try:
+        with open(path) as f:
+            for line in f:
+                yield line.split("#")[0].split()
+    except OSError:
+        pass

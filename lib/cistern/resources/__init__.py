@@ -84,13 +84,16 @@ class Source:
     SensorData.struct. Both may raise; the collector counts that and tries again when it is due.
 
     waits: read and read_into are coroutine functions, for a device that needs time to measure.
+    at_once: a read is one call into the hardware, so that a timer may do it at any time, also in
+    the middle of another read of the component.
     min_period_us: shortest time between two readings that the device can do; 0: any.
     block: most readings that one read_block() gives, 0 where the device keeps none. See
-    fifo.Blocks for the methods that such a source has besides.
+    mpu6050.Reader for the methods that such a source has besides.
     """
 
     fields = None
     waits = False
+    at_once = False
     min_period_us = 0
     block = 0
 

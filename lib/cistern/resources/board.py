@@ -123,6 +123,7 @@ class Board:
 class AnalogSource(Source):
     """{"value": 0..65535}, whatever the ADC's own resolution."""
 
+    at_once = True
     fields = fields("u16", "value")
 
     def __init__(self, adc):
@@ -136,6 +137,7 @@ class AnalogSource(Source):
 class GpioSource(Source):
     """{"high": bool}."""
 
+    at_once = True
     fields = fields("bool", "high")
 
     def __init__(self, pin):

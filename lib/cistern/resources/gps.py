@@ -66,8 +66,8 @@ class Gps:
             return Source(self._readings, None, True)
         raise ResourceError("gps-nmea has no %s; it has: %s" % (method, ", ".join(_METHODS)))
 
-    def _drain(self):
-        """Take all that the port holds."""
+    async def _drain(self):
+        """Take all that the port holds; 128 bytes take over a millisecond."""
         size = self._uart.any()
         crowded = size >= _CROWDED
         epochs = self._fix.epochs
@@ -77,6 +77,7 @@ class Gps:
                 break
             self._fix.feed(self._buf[:n])
             size -= n
+            await self._port.sleep_ms(0)
         if self._fix.epochs != epochs and not crowded:
             self._heard = self._port.ticks_us()
 
@@ -84,7 +85,7 @@ class Gps:
         """The fix, of now."""
         port, fix = self._port, self._fix
         start = port.ticks_us()
-        self._drain()
+        await self._drain()
         while self._heard is None or port.ticks_diff(port.ticks_us(), self._heard) > MAX_AGE_US:
             if port.ticks_diff(port.ticks_us(), start) > MAX_AGE_US:
                 self._heard = None
@@ -94,7 +95,7 @@ class Gps:
                     % (self._name, self._rx, self._tx, self._baud)
                 )
             await port.sleep_ms(_POLL_MS)
-            self._drain()
+            await self._drain()
         if not fix.has_position:
             raise ResourceError(
                 "%s: no position yet: the antenna needs sight of the sky, and up to some minutes "

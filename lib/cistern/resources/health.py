@@ -21,9 +21,8 @@ def build(component, port, others):
 
 
 class Health(Sensor):
-    """Readings: each number of the status by its name, and those of its tables summed over their
-    rows: {"t": s, "boot": …, "heap_free": bytes, "streams": how many, "captured": …, "late": …,
-    "missed": …, "dropped": …, "durable": …, "synced": …, "pending": …}.
+    """Readings: each number and text of the status by its name, and the numbers of its tables
+    summed over their rows: {"t": s, "boot": …, "link": …, "streams": how many, "captured": …, …}.
     """
 
     def __init__(self, status):
@@ -41,6 +40,6 @@ class Health(Sensor):
                     for key in row:
                         if isinstance(row[key], (int, float)):
                             flat[key] = flat.get(key, 0) + row[key]
-            elif isinstance(value, (int, float)):
+            elif isinstance(value, (int, float, str)):
                 flat[name] = value
         return flat

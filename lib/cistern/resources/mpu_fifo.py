@@ -87,8 +87,9 @@ class Fifo:
 
     def stop(self, reader):
         """Remove a reader."""
-        self._readers.remove(reader)
-        self._changed()
+        if reader in self._readers:
+            self._readers.remove(reader)
+            self._changed()
 
     def _changed(self):
         both = any(r.accel for r in self._readers) and any(r.gyro for r in self._readers)

@@ -29,7 +29,7 @@ ROOTS = {
     "cistern.link": (
         "cistern.net.channel",
         "cistern.cloud.client",
-        "cistern.cloud.url",
+        "cistern.cloud.robot",
         "cistern.sync.uploader",
     ),
 }

@@ -90,7 +90,10 @@ class OneWire:
     def scan(self):
         """ROM codes of all devices."""
         roms = [bytearray(d.rom) for d in self.devices if d.plugged and not self.shorted]
-        self._charge(len(roms) * (_RESET_US + 64 * 3 * 65))
+        for _ in roms:
+            self._charge(_RESET_US)
+            for _ in range(64):
+                self._charge(3 * 65)
         return roms
 
     def crc8(self, data):

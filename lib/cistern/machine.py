@@ -1,0 +1,202 @@
+"""Components and collectors as a plan names them: made at start, swapped when the plan changes.
+
+Borrowed, as the planner is: what it makes stays, this code does not.
+"""
+
+import gc
+from binascii import crc32
+
+from cistern import resources
+from cistern.capture.collector import Collector, stream_name
+from cistern.capture.engine import FAST_US
+from cistern.record import Ring, Shape, Stream
+
+# Heap that rings leave free, in bytes: 40 KB for TLS, 36 KB for the code of net, cloud and sync,
+# which is loaded later (21 KB of .mpy, times 1.74), and 8 KB for requests.
+RESERVE = 84000
+# But so much they may have on any board. A plain ESP32 has 147 KB with Wi-Fi up, of which 70 are
+# code and 40 TLS; 5 are left for requests.
+LEAST_ROOM = 32000
+# A collector without its ring: the object, its counters, deadline, definition and shape.
+COLLECTOR_BYTES = 1000
+SMALLEST = 1000  # such rings are never refused, since cache_size_kb cannot be lowered
+NAMED = 3  # so many of the largest rings are named in an error
+# Components are put off against each other by up to this part of a period, and so much at most: it
+# leaves collectors of 100 Hz a gap for the 8 ms of sealing, those of 10 Hz one for the 45 ms of an
+# erase.
+SPREAD_PART = 8
+SPREAD_US = 100000
+_GOLDEN = 40503  # / 65536: its multiples, modulo 1, keep apart however many there are
+_COUNTS = ("captured", "late", "missed", "dropped", "durable")
+
+
+def rebuild(app, plan):
+    """Have app.engine capture what the plan names.
+
+    Collectors whose entry and component are as before go on with their deadlines, rings and
+    counters. Others are sealed into the log first. What cannot be made is reported and left out.
+    """
+    engine = app.engine
+    wanted = {}
+    if not plan.service.capture_disabled:
+        for entry in plan.collectors:
+            wanted[_stream_name(entry)] = entry, _mark(entry[:4] + entry[5:-1])
+    gone = _gone(app, plan.components)
+    old = {}
+    for c in list(engine.collectors):
+        if c.entry is None:
+            continue  # it left before, and the log has not taken its readings yet
+        name, mark = c.entry
+        if name not in gone and wanted.get(c.name, (0, 0))[1] == mark:
+            del wanted[c.name]
+        else:
+            old[c.name] = c
+            engine.remove(c)
+    for name in gone:
+        close = getattr(app.components.pop(name), "close", None)
+        if close:
+            _try(app.port, name, close)
+    _build(app, plan.components)
+    _collect_all(app, plan.components, wanted.values(), old)
+
+
+def _try(port, path, call, *args):
+    try:
+        return call(*args)
+    except Exception as e:  # a driver may raise anything; the others run
+        port.log("error", "%s: %s" % (path, e))
+        return None
+
+
+def _stream(entry):
+    return Stream(entry.component_type, entry.component, entry.method, entry.params, entry.tags)
+
+
+def _mark(value):
+    """A number by which an entry is known again, in whatever order its keys are."""
+    return crc32(_plain(value).encode()) & 0x3FFFFFFF
+
+
+def _plain(value):
+    if isinstance(value, dict):
+        return "{%s}" % ",".join(["%r:%s" % (k, _plain(value[k])) for k in sorted(value)])
+    if isinstance(value, (list, tuple)):
+        return "[%s]" % ",".join([_plain(v) for v in value])
+    if isinstance(value, float) and value % 1 == 0:
+        value = int(value)  # a file has 5, the cloud 5.0
+    return repr(value)
+
+
+def _gone(app, components):
+    """Names of those that run and must not any more: changed, left out, or built on such a one."""
+    new = {c.name: c for c in components}
+    gone = [
+        n for n in app.marks if n not in new or app.marks[n] != (new[n].type, _mark(new[n][:-1]))
+    ]
+    for name in gone:  # it grows on the way
+        board = app.marks[name][0].endswith(":board")  # the others have their pins and buses of it
+        for other in app.marks:
+            if other not in gone and (board or repr(name) in _plain(new[other][3:-1])):
+                gone.append(other)
+    for name in gone:
+        del app.marks[name]
+    return gone
+
+
+def _build(app, components):
+    # Boards first: sensors sit on their readers.
+    for c in sorted(components, key=lambda c: not c.type.endswith(":board")):
+        if c.name not in app.components:
+            made = _try(app.port, c.path, resources.build, c, app.port, app.components)
+            if made:
+                app.components[c.name] = made
+                app.marks[c.name] = c.type, _mark(c[:-1])
+
+
+def _collect_all(app, components, wanted, old):
+    """Make the collectors of `wanted`, [(entry, mark)]; old: those that were replaced, by name."""
+    names = [c.name for c in components]
+    new = []
+    for entry, mark in _fitting(app, list(wanted)):
+        if entry.component not in app.components:
+            continue
+        c = _try(app.port, entry.path, _collect, app, entry)
+        if c:
+            c.entry = entry.component, mark
+            part = names.index(entry.component) * _GOLDEN & 0xFFFF
+            c.phase = part * min(entry.period_us // SPREAD_PART, SPREAD_US) >> 16
+            before = old.get(c.name)
+            if before:
+                for key in _COUNTS:
+                    setattr(c, key, getattr(before, key))
+                for i in range(3, len(c.lost), 4):
+                    c.lost[i] = before.lost[i]
+            new.append(c)
+    now = app.port.ticks_us()
+    for c in new:
+        c.start(now)
+
+
+def _fitting(app, wanted):
+    """Those of `wanted` that there is memory for; the largest are refused where there is not."""
+    gc.collect()
+    free = app.port.mem_free()
+    if free < 0:
+        return wanted
+    if not app.ring_room:
+        app.ring_room = max(free - RESERVE, LEAST_ROOM)
+    sizes = [(c.ring.size, c.name) for c in app.engine.collectors]
+    sizes += [(entry.ring_bytes, _stream_name(entry)) for entry, _ in wanted]
+    sizes.sort(reverse=True)
+    need = sum([size + COLLECTOR_BYTES for size, _ in sizes])
+    text = "its ring is refused: rings take %d bytes and this board has %d for them; " % (
+        need,
+        app.ring_room,
+    )
+    text += "lower cache_size_kb of the largest: "
+    text += ", ".join(["%s (%d)" % (name, size) for size, name in sizes[:NAMED]])
+    wanted.sort(key=lambda w: w[0].ring_bytes)
+    while wanted and need > app.ring_room and wanted[-1][0].ring_bytes > SMALLEST:
+        entry, _ = wanted.pop()
+        need -= entry.ring_bytes + COLLECTOR_BYTES
+        app.port.log("error", "%s: %s" % (entry.path, text))
+    return wanted
+
+
+def _stream_name(entry):
+    return stream_name(_stream(entry))
+
+
+def _collect(app, entry):
+    """Make a collector and have the engine serve it."""
+    port = app.port
+    source = app.components[entry.component].source(entry.method, entry.params)
+    us = entry.period_us
+    kind = Collector
+    can = max(us, source.min_period_us)
+    timed = False
+    if source.waits:
+        from cistern.capture.waiter import Waiter
+
+        kind = Waiter
+    elif us <= FAST_US:
+        if source.block:
+            from cistern.capture.blocks import Blocks
+
+            kind = Blocks
+            can = source.start_block(us)
+        elif source.fields and source.at_once and hasattr(port, "timer"):
+            from cistern.capture.sampler import Sampler
+
+            kind = Sampler
+            timed = True
+    period = (us, entry.period_rem, entry.period_den)
+    if can != us:
+        period = (can, 0, 1)
+        text = "%s: the device gives a reading every %g s; taken at that rate"
+        port.log("warning", text % (entry.path, can / 1000000))
+    shape = Shape(source.fields) if source.fields else None
+    ring = Ring(_stream(entry), entry.ring_bytes, can, shape)
+    made = kind(_stream_name(entry), source, ring, period, port)
+    app.engine.add(made, timed)
+    return made

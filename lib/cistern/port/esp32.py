@@ -1,0 +1,190 @@
+"""An ESP32 with stock MicroPython, v1.25 and later.
+
+What every machine needs is here; the radio (esp32_net.py) is loaded when there is a cloud to sync
+to, and hardware (esp32_pins.py and others) when a model asks for it.
+"""
+
+import asyncio
+import gc
+import os
+import sys
+import time
+
+import machine
+from esp32 import NVS, Partition
+
+# More than the longest time that nothing but one call runs: a start from a slow filesystem.
+WATCHDOG_MS = 60000
+# On the REPL; a board that is left there starts again. The watchdog counts up to 2**32 / 4 ms.
+IDLE_MS = 86400000
+# Seconds from 1970 to the runtime's epoch, 2000 on this port so far.
+_EPOCH = 946684800 if time.gmtime(0)[0] == 2000 else 0
+_MARK = b"utc"
+_MAX_SETTING = 512
+_THREAD_END_MS = 50  # FreeRTOS' idle task frees the stack of a thread that has ended
+# Wi-Fi's packets, and TLS: 27 KB while connected (records of 16 KB in, 4 KB out), 10 KB more in a
+# handshake. Of 98 KB, when Wi-Fi has started.
+WIFI_RESERVE = 16384
+TLS_RESERVE = 40960
+# machine.PWRON_RESET to SOFT_RESET are 1 to 5.
+_RESETS = ("unknown", "power on", "hard reset", "watchdog", "deep sleep", "soft reset")
+_ROOMS = {
+    "timer": "timer",
+    "i2c": "bus",
+    "uart": "bus",
+    "onewire": "bus",
+    "dht": "bus",
+    "encoder": "motion",
+    "pwm": "motion",
+    "pulse_us": "motion",
+}
+
+
+class Port:
+    """The port's face (docs/DESIGN.md) on the chip.
+
+    reset_cause: why the chip started. wlan: network.WLAN, or None where no network is configured.
+    """
+
+    name = "esp32"
+    wifi = True
+    health = None
+    channel = {}
+    ticks_us = staticmethod(time.ticks_us)
+    ticks_diff = staticmethod(time.ticks_diff)
+    sleep_ms = staticmethod(asyncio.sleep_ms)
+    urandom = staticmethod(os.urandom)
+    mem_free = staticmethod(gc.mem_free)
+
+    def __init__(self):
+        machine.freq(240000000)
+        self._watchdog = machine.WDT(timeout=WATCHDOG_MS)
+        self._tick = time.ticks_us()
+        self._uptime = 0
+        self._nvs = NVS("cistern")
+        found = Partition.find(Partition.TYPE_DATA, label="capture")
+        self.flash = found[0] if found else None
+        self.reset_cause = _RESETS[machine.reset_cause()]
+        self._net = self._held = self.wlan = None
+        if self.setting("ssid"):
+            import network
+
+            # First of all: Wi-Fi takes 46 KB, which Python's heap must not have taken.
+            self.wlan = network.WLAN(network.STA_IF)
+            self.wlan.active(True)
+            tls = self.setting("cloud_url")[:5] == "https"
+            self._hold(TLS_RESERVE if tls else WIFI_RESERVE)
+        # Certificates are checked against a clock, and some time in the past is better than 2000.
+        floor = int(self.setting("clock") or 0)
+        if self.utc_us() is None and floor > time.time() + _EPOCH:
+            self._set_rtc(floor, 0)
+
+    def _hold(self, size):
+        """Keep `size` bytes of the system's heap from Python's, until yield_reserve().
+
+        When Python's heap is full it doubles, and then takes the largest piece that the system
+        has, for good (py/gc.c, gc_try_add_heap). So what the network will need is the stack of a
+        thread that waits, while the program is loaded.
+        """
+        import _thread
+
+        self._held = _thread.allocate_lock()
+        self._held.acquire()
+        _thread.stack_size(size)
+        _thread.start_new_thread(self._held.acquire, ())
+        _thread.stack_size(0)
+
+    async def yield_reserve(self):
+        """From here on the network may have it."""
+        if self._held:
+            self._held.release()
+            self._held = None
+            await asyncio.sleep_ms(_THREAD_END_MS)
+
+    def uptime_us(self):
+        """Microseconds since this boot. Has to be called every nine minutes."""
+        tick = time.ticks_us()
+        self._uptime += time.ticks_diff(tick, self._tick)
+        self._tick = tick
+        return self._uptime
+
+    def utc_us(self):
+        """Microseconds since 1970, or None when the clock was not set since power came."""
+        if machine.RTC().memory() != _MARK:
+            return None
+        return time.time_ns() // 1000 + _EPOCH * 1000000
+
+    def set_clock(self, utc_us):
+        """Set the clock, and remember for the next power-on that it was this late."""
+        now = utc_us // 1000000
+        self._set_rtc(now, utc_us % 1000000)
+        machine.RTC().memory(_MARK)
+        self._nvs.set_blob("clock", str(now))
+        self._nvs.commit()
+
+    def _set_rtc(self, seconds, us):
+        t = time.gmtime(seconds - _EPOCH)
+        machine.RTC().datetime((t[0], t[1], t[2], t[6], t[3], t[4], t[5], us))
+
+    def feed(self):
+        """Capture is alive: the watchdog may wait again. To be called once a second."""
+        self._watchdog.feed()
+        self.uptime_us()
+        if self._net:
+            self._net.rest()
+
+    @staticmethod
+    def reset():
+        """Start the chip anew."""
+        machine.reset()
+
+    def leave(self):
+        """Nothing runs any more, somebody may be at the REPL: the watchdog waits for a day."""
+        machine.WDT(timeout=IDLE_MS).feed()
+
+    def log(self, level, text):
+        """One line on the console."""
+        print("%10.3f %-7s %s" % (self.uptime_us() / 1e6, level, text))
+
+    def log_exception(self, error):
+        """A programming error, with its traceback."""
+        self.log("error", repr(error))
+        sys.print_exception(error)
+
+    def setting(self, key):
+        """A value of the namespace "cistern" in NVS (docs/SPEC.md) as text; "" without one."""
+        buf = bytearray(_MAX_SETTING)
+        try:
+            return str(buf[: self._nvs.get_blob(key, buf)], "utf-8")
+        except OSError:
+            return ""
+
+    def load_state(self, name):
+        """What save_state kept under `name`, as text, or None."""
+        try:
+            with open("/last_" + name) as f:
+                return f.read()
+        except OSError:
+            return None
+
+    def save_state(self, name, text):
+        """Keep `text` under `name`: a power cut leaves the old or the new text, whole."""
+        if self.load_state(name) != text:
+            with open("/last_new", "w") as f:
+                f.write(text)
+            # LittleFS replaces a file in one step.
+            os.rename("/last_new", "/last_" + name)
+
+    def connect(self, host, port, tls=None, timeout_ms=20000):
+        """As stream_mpy.connect, over Wi-Fi, which is joined first."""
+        if not self._net:
+            from cistern.port.esp32_net import Net
+
+            self._net = Net(self)
+        return self._net.connect(host, port, tls, timeout_ms)
+
+    def __getattr__(self, name):
+        # What only some machines have is loaded when it is asked for.
+        room = "cistern.port.esp32_" + _ROOMS.get(name, "pins")
+        __import__(room)
+        return getattr(sys.modules[room], name)

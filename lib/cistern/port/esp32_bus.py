@@ -1,0 +1,39 @@
+"""Buses and serial lines of the chip; the face is that of port/simulated."""
+
+import machine
+
+# The chip has two I2C controllers; more buses are played by software. One controller a pair of
+# pins, also when it is made anew.
+_controllers = {}
+_CONTROLLERS = 2
+_uarts = [2, 1]  # 0 is the console
+
+
+def i2c(scl, sda, freq):
+    """machine.I2C of two GPIO numbers."""
+    number = _controllers.setdefault((scl, sda), len(_controllers))
+    scl, sda = machine.Pin(scl), machine.Pin(sda)
+    if number < _CONTROLLERS:
+        return machine.I2C(number, scl=scl, sda=sda, freq=freq)
+    return machine.SoftI2C(scl=scl, sda=sda, freq=freq)
+
+
+def uart(tx, rx, baudrate, rxbuf):
+    """machine.UART, 8 data bits, no parity; reads and writes do not wait."""
+    if not _uarts:
+        raise ValueError("both serial lines of the chip are taken; the third is the console")
+    return machine.UART(_uarts.pop(), baudrate=baudrate, tx=tx, rx=rx, rxbuf=rxbuf, timeout=0)
+
+
+def onewire(pin):
+    """onewire.OneWire of a GPIO number."""
+    from onewire import OneWire
+
+    return OneWire(machine.Pin(pin))
+
+
+def dht(kind, pin):
+    """dht.DHT11 or DHT22 (kind "dht11" or "dht22") of a GPIO number."""
+    import dht as driver
+
+    return (driver.DHT11 if kind == "dht11" else driver.DHT22)(machine.Pin(pin))

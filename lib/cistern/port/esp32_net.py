@@ -1,0 +1,95 @@
+"""The chip's network: Wi-Fi, joined when it is needed, and streams over it."""
+
+import asyncio
+
+from cistern.errors import LinkError
+from cistern.port import stream_mpy
+
+# A scan of all channels takes 2 to 3 s, the handshake of WPA and DHCP up to 5 s on a bad day. This
+# is part of a call, which may take 20 s in all.
+JOIN_MS = 12000
+_POLL_MS = 100
+_ATTEMPT_US = 10000000
+_DNS_PORT = 53
+# network.STAT_*: 201 to 211; some firmware lacks names for some.
+_WHY = {200: "the signal was lost", 201: "not found", 202: "the password is wrong"}
+
+
+class Net:
+    """The radio of `port` and what goes over it."""
+
+    def __init__(self, port):
+        self._port = port
+        self._busy = False  # something was written since rest()
+        self._again = 0  # uptime from which the radio may be told to try anew
+
+    async def join(self):
+        """Be on the network; raises LinkError. Who calls again paces the tries."""
+        wlan = self._port.wlan
+        if not wlan:
+            raise LinkError("connect", "no Wi-Fi network is configured (docs/SPEC.md, NVS)", False)
+        ssid = self._port.setting("ssid")
+        why = None
+        for _ in range(JOIN_MS // _POLL_MS):
+            if wlan.isconnected():
+                if why:
+                    self._port.log("info", "Wi-Fi %s: %s" % (ssid, wlan.ifconfig()[0]))
+                return
+            try:
+                self._attempt(wlan, ssid)
+                why = wlan.status()
+            except OSError as e:
+                why = e
+            await asyncio.sleep_ms(_POLL_MS)
+        raise LinkError("connect", "Wi-Fi %s: %s" % (ssid, _WHY.get(why) or "status %s" % why))
+
+    def _attempt(self, wlan, ssid):
+        """Have the radio try, unless it may still be at it, also for a call that was given up."""
+        now = self._port.uptime_us()
+        if now < self._again:
+            return
+        self._again = now + _ATTEMPT_US
+        wlan.disconnect()
+        # The driver would try again at once and for ever, which costs more than waiting.
+        wlan.config(reconnects=1)
+        fixed = self._port.setting("ifconfig")
+        if fixed:
+            wlan.ifconfig(tuple(fixed.split("/")))
+        wlan.connect(ssid, self._port.setting("psk"))
+
+    async def connect(self, host, port, tls, timeout_ms):
+        """Join, learn the time if the board has none, and open the stream."""
+        await self._port.yield_reserve()
+        await self.join()
+        if self._port.utc_us() is None:
+            try:
+                from cistern.port.esp32_ntp import utc_us
+
+                self._port.set_clock(await utc_us(self._port, self._look_up))
+            except (LinkError, OSError, asyncio.TimeoutError) as e:
+                self._port.log("warning", "no time by NTP: %s" % (str(e) or "no answer"))
+        self.wake()
+        stream = await stream_mpy.connect(host, port, tls, timeout_ms, self._look_up)
+        stream.on_write = self.wake
+        return stream
+
+    def _look_up(self, host):
+        return None, (self._port.wlan.ifconfig()[3], _DNS_PORT)
+
+    def wake(self):
+        """The radio listens all the time from here on, so that answers come at once."""
+        if not self._busy:
+            self._busy = True
+            self._save_power(self._port.wlan.PM_NONE)
+
+    def rest(self):
+        """Called once a second: when nothing is written the radio may sleep between beacons."""
+        if not self._busy:
+            self._save_power(self._port.wlan.PM_PERFORMANCE)
+        self._busy = False
+
+    def _save_power(self, how):
+        try:
+            self._port.wlan.config(pm=how)
+        except (OSError, RuntimeError):
+            pass  # the driver is short of memory: it stays as it is
