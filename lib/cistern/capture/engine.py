@@ -7,8 +7,9 @@ from cistern.errors import StoreError
 
 const = int  # MicroPython's compiler knows const() by its name
 
-# Half a sector: a second of 100 Hz with 20 bytes a reading, and twice what one reading may take.
-MAX_PARCEL = 2048
+# A second of 100 Hz with 12 bytes a reading, and more than one reading may take. The log adds 15
+# bytes to it, and both the engine and the uploader hold one.
+MAX_PARCEL = 1280
 # From 100 Hz on a timer serves a collector, where the port has one and the source allows it:
 # waking a task for each reading (125 µs on the chip) would cost over a percent of the CPU, and the
 # task comes after whatever runs. Or the source does, by blocks.

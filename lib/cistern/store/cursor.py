@@ -1,5 +1,7 @@
 """Parcels that the cloud does not have yet, oldest first."""
 
+from collections import namedtuple
+
 from cistern.store.sector import Walk
 
 const = int  # MicroPython's compiler knows const() by its name
@@ -8,21 +10,10 @@ _COUNT_SIZE = const(2)
 _DEFINITION = const(0xF0)
 
 
-class Ref:
-    """A parcel in the log. sector and index are its name for ever, whatever becomes of the parcel.
-
-    definition: bytes; boot: the one it was written in; readings: how many; size: bytes of its
-    payload.
-    """
-
-    def __init__(self, walk):
-        self.sector = walk.sequence
-        self.index = walk.at
-        self.block = walk.block
-        self.definition = walk.definitions[walk.kind]
-        self.boot = walk.boot
-        self.readings = walk.readings
-        self.size = walk.size - _COUNT_SIZE
+# A parcel in the log. sector and index are its name for ever, whatever becomes of the parcel.
+# definition: bytes; boot: the one it was written in; readings: how many; size: bytes of its payload.
+# A tuple, since an upload holds many.
+Ref = namedtuple("Ref", ("sector", "index", "block", "definition", "boot", "readings", "size"))
 
 
 class Cursor:
@@ -47,12 +38,18 @@ class Cursor:
         while True:
             if self._sequence and log.sequence[walk.block] == self._sequence:
                 while walk.step(log.end_of(walk.block)):
-                    if (
-                        walk.kind < _DEFINITION
-                        and walk.unsent()
-                        and definition in (None, walk.definitions[walk.kind])
-                    ):
-                        return Ref(walk)
+                    if walk.kind < _DEFINITION and walk.unsent():
+                        found = walk.definitions[walk.kind]
+                        if definition in (None, found):
+                            return Ref(
+                                walk.sequence,
+                                walk.at,
+                                walk.block,
+                                found,
+                                walk.boot,
+                                walk.readings,
+                                walk.size - _COUNT_SIZE,
+                            )
                     records -= 1
                     if not records:
                         return False

@@ -198,6 +198,8 @@ class Uploader:
 
     def _expand(self, ref, start_us):
         """Iterate over the parcel's readings as fields 2 of a request, in pieces."""
+        if ref.size > len(self.buffer):  # not written by this firmware
+            self.buffer = bytearray(ref.size)
         payload = self.log.read(ref, self.buffer)
         if payload is None:
             self._gone = True
