@@ -11,7 +11,7 @@ _DEFINITION = const(0xF0)
 
 
 # A parcel in the log. sector and index are its name for ever, whatever becomes of the parcel.
-# definition: bytes; boot: the one it was written in; readings: how many; size: bytes of its payload.
+# definition: bytes; boot: the one it was written in; readings: how many; size: of its payload.
 # A tuple, since an upload holds many.
 Ref = namedtuple("Ref", ("sector", "index", "block", "definition", "boot", "readings", "size"))
 
