@@ -3,9 +3,8 @@
     python tests_host/powercut/process.py [--cuts N] [--seed N]
 
 After each cut the flash image is decoded by cistern_tools.flashlog, which shares no code with the
-After each cut the flash image is decoded by cistern_tools.flashlog, which shares no code with
-the board had said was durable. Only the oldest boot may lack its beginning, where the log has gone
-round.
+board: within each boot no reading may be missing or double, and nothing may be gone that the board
+had said was durable. Only the oldest boot may lack its beginning, where the log has gone round.
 """
 
 import argparse
@@ -37,7 +36,10 @@ class Board:
     def __init__(self, folder):
         self.flash = folder / "flash.bin"
         wanted = machine(RATES)
-        wanted["services"][0]["attributes"]["flush_interval_ms"] = 100
+        service = wanted["services"][0]["attributes"]
+        service["flush_interval_ms"] = 100
+        # Or it would be thinned when it is nearly full, which leaves gaps on purpose.
+        service["delete_every_nth_when_disk_full"] = 0
         (folder / "machine.json").write_text(json.dumps(wanted))
         settings = {
             "machine": str(folder / "machine.json"),
