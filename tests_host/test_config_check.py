@@ -7,8 +7,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from cistern import config, resources
+from cistern import config
 from cistern.app import App
+from cistern.resources import catalog
 from cistern_tools import paths
 from cistern_tools.check import RESERVE, amount, check, duration
 from cistern_tools.forecast import Forecast, RamFlash, VirtualPort
@@ -158,7 +159,7 @@ MACHINES = {
 def test_the_forecast_comes_true_on_a_board_that_fills_up(name):
     """A board in virtual time, offline, gives up its first readings when it was foreseen."""
     blocks = 32
-    plan = config.plan(MACHINES[name], resources)
+    plan = config.plan(MACHINES[name], catalog)
     assert plan.problems == []
     foreseen = (blocks - RESERVE) * 4096 / Forecast(plan).bytes_per_s
     port = VirtualPort(blocks)
@@ -174,7 +175,7 @@ def test_the_forecast_comes_true_on_a_board_that_fills_up(name):
 
 
 def test_the_ring_holds_as_many_readings_as_foreseen():
-    plan = config.plan(MACHINES["mixed"], resources)
+    plan = config.plan(MACHINES["mixed"], catalog)
     for stream, kb in zip(Forecast(plan).streams, (1, 2), strict=True):
         assert stream["ring_bytes"] == kb * 1000
         port = VirtualPort()
@@ -189,7 +190,7 @@ def test_the_ring_holds_as_many_readings_as_foreseen():
 
 def test_a_stream_slower_than_the_simulation_is_measured_too():
     slow = component("s", "sensor", "fake", readings(0.0001), counter=True)
-    (stream,) = Forecast(config.plan(machine(slow), resources)).streams
+    (stream,) = Forecast(config.plan(machine(slow), catalog)).streams
     assert 10 < stream["flash_bytes_per_reading"] < 60
     assert stream["flash_bytes_per_day"] == pytest.approx(
         8.64 * stream["flash_bytes_per_reading"], rel=0.1

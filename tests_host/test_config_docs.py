@@ -5,8 +5,9 @@ import re
 
 import pytest
 
-from cistern import config, resources
+from cistern import config
 from cistern.config import explain, planner, scan
+from cistern.resources import catalog
 from support import ROOT
 
 PAGE = (ROOT / "docs" / "CONFIG.md").read_text()
@@ -79,11 +80,11 @@ def test_every_type_is_on_the_page_with_its_models_and_methods():
         if kind:
             documented[kind[0]] = (sorted(models), {m for m in methods if m[0].isupper()})
     known = explain._TYPES["component"].split()
-    built = [kind for kind in known if list(resources.models(f"rdk:component:{kind}"))]
+    built = [kind for kind in known if list(catalog.models(f"rdk:component:{kind}"))]
     assert sorted(documented) == sorted(built)
     for kind in built:
-        models = sorted(resources.models(f"rdk:component:{kind}"))
-        assert documented[kind] == (models, set(resources.methods(f"rdk:component:{kind}")))
+        models = sorted(m for m in catalog.models(f"rdk:component:{kind}") if ":" not in m)
+        assert documented[kind] == (models, set(catalog.methods(f"rdk:component:{kind}")))
 
 
 def every_mistake():
@@ -136,7 +137,7 @@ def every_mistake():
         ],
     }
     manager = {"components": [{**machine["components"][0], "service_configs": capture(reading)}]}
-    return [*config.plan(machine, resources).problems, *config.plan(manager, resources).problems]
+    return [*config.plan(machine, catalog).problems, *config.plan(manager, catalog).problems]
 
 
 def test_what_is_said_is_on_the_page_with_its_level():

@@ -7,8 +7,9 @@ import re
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from cistern import config, resources
+from cistern import config
 from cistern.config import scan
+from cistern.resources import catalog
 
 MANY = settings(max_examples=150, deadline=None)
 
@@ -193,14 +194,14 @@ def check_plan(machine, p):
 @MANY
 @given(VALUES)
 def test_any_json_value_has_a_plan(value):
-    check_plan(value, config.plan(value, resources))
+    check_plan(value, config.plan(value, catalog))
 
 
 @MANY
 @given(almost_machines())
 @example(MACHINE)
 def test_an_almost_right_machine_has_a_plan_and_real_paths(machine):
-    check_plan(machine, config.plan(machine, resources))
+    check_plan(machine, config.plan(machine, catalog))
 
 
 @MANY
@@ -209,7 +210,7 @@ def test_an_almost_right_machine_has_a_plan_and_real_paths(machine):
     VALUES,
 )
 def test_a_mistake_in_one_component_leaves_the_other_alone(path, value):
-    p = config.plan(put(MACHINE, path, value), resources)
+    p = config.plan(put(MACHINE, path, value), catalog)
     assert [c.component for c in p.collectors if c.component == "t"] == ["t"]
 
 

@@ -18,7 +18,7 @@ ROOMS = {
     "sync": {"store", "cloud", "record"},
     "port": set(),
 }
-ANYWHERE = {"errors"}
+ANYWHERE = {"errors", "borrow"}
 ONLY_IN_PORT = {"machine", "network", "esp32", "socket", "ssl", "tls", "select", "ntptime"}
 SANS_IO = ("config", "record", "store")
 DRIVERS = {"net/channel.py"}

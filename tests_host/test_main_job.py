@@ -31,7 +31,9 @@ def test_readings_survive_power_cuts_without_gap_or_double(bench):
     for _ in range(CYCLES):
         with running(bench.board()) as board:
             for name in ("slow", "fast"):  # so that each boot has numbers of both
-                eventually(lambda b=board, n=name: (b.stream(f"{n}/Readings") or {}).get("durable"))
+                eventually(
+                    lambda b=board, n=name: (b.stream(f"{n}/Readings") or {}).get("durable")
+                )
             time.sleep(dice.uniform(0, 2))  # when the cut comes is what the seed decides
             board.power_cut()
             durable.append(

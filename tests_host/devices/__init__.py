@@ -11,10 +11,11 @@ Runs on both interpreters.
 """
 
 from cistern import resources
-from cistern.config import Component
+from cistern.config.entries import Component
 from cistern.port.pc import ticks_diff
 from cistern.port.simulated import SimulatedBoard
 from cistern.record import Shape
+from cistern.resources import catalog
 
 TICKS = (1 << 30) - 1
 
@@ -65,11 +66,11 @@ class Bench(SimulatedBoard):
 
     def build(self, name, kind, model, **attributes):
         """Check the attributes and make a component beside those there are."""
-        problems = resources.check("rdk:component:" + kind, model, attributes)
+        problems = catalog.check("rdk:component:" + kind, model, attributes)
         assert not problems, problems
         path = f"components[{len(self.made)}]"
         component = Component(name, "rdk:component:" + kind, model, attributes, (), path)
-        self.made[name] = resources.build(component, self, self.made)
+        self.made[name] = catalog.build(component, self, self.made)
         return self.made[name]
 
     def read(self, component, method="Readings", params=None):

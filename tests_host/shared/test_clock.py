@@ -2,7 +2,8 @@
 
 from cistern.store import Log
 from cistern.store.ram import RamDevice
-from cistern.sync.clock import DISAGREEMENT_US, Clock
+from cistern.sync.clock import Clock
+from cistern.sync.settle import DISAGREEMENT_US
 
 NOW = 1795365111000000
 DATE = "Sun, 22 Nov 2026 16:31:51 GMT"  # NOW

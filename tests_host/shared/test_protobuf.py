@@ -3,10 +3,10 @@
 from binascii import hexlify, unhexlify
 
 from cistern.cloud.datasync import upload_metadata
-from cistern.cloud.httpdate import parse
 from cistern.cloud.plain import field, value
 from cistern.cloud.protobuf import Writer, fields, find
 from cistern.cloud.rare import sensor_data
+from cistern.sync.settle import parse
 
 REQUESTED = 1700000000123456
 RECEIVED = 1700000000223456

@@ -1,6 +1,6 @@
 """Components and models: the catalog, pins, and what is read without a bus."""
 
-from cistern import resources
+from cistern.resources import catalog
 from devices import Bench, error_of, near, payload, run
 
 # A configuration of each model, and for each method the shape of its readings as Viam has it.
@@ -138,12 +138,12 @@ def test_every_model_gives_readings_of_the_shape_that_viam_has():
 
 
 def test_the_catalog_has_every_model_and_method_that_is_tested_here_and_no_other():
-    known = {(kind, model) for kind in resources.types for model in resources.models(kind)}
+    known = {(kind, model) for kind in catalog.types for model in catalog.models(kind)}
     assert known == {(kind, model) for kind, model, _, _ in ALL}
-    for kind in resources.types:
-        assert "fake" in resources.models("rdk:component:" + kind)
-        assert resources.models(kind) == sorted(resources.models(kind))
-    assert resources.methods("rdk:component:movement_sensor") == [
+    for kind in catalog.types:
+        assert "fake" in catalog.models("rdk:component:" + kind)
+        assert catalog.models(kind) == sorted(catalog.models(kind))
+    assert catalog.methods("rdk:component:movement_sensor") == [
         "Readings",
         "Position",
         "LinearVelocity",
@@ -152,14 +152,14 @@ def test_the_catalog_has_every_model_and_method_that_is_tested_here_and_no_other
         "CompassHeading",
         "Orientation",
     ]
-    assert resources.methods("camera") == [] and resources.models("camera") == []
-    assert resources.method_params("board", "Analogs") == ("reader_name",)
-    assert resources.method_params("board", "Gpios") == ("pin_name",)
-    assert resources.method_params("sensor", "Readings") == ()
+    assert catalog.methods("camera") == [] and catalog.models("camera") == []
+    assert catalog.method_params("board", "Analogs") == ("reader_name",)
+    assert catalog.method_params("board", "Gpios") == ("pin_name",)
+    assert catalog.method_params("sensor", "Readings") == ()
 
 
 def problems(kind, model, **attributes):
-    return ["%s: %s" % problem for problem in resources.check(kind, model, attributes)]
+    return ["%s: %s" % problem for problem in catalog.check(kind, model, attributes)]
 
 
 def test_attributes_that_are_missing_unknown_or_wrong_are_told_with_what_would_be_right():

@@ -1,11 +1,11 @@
 """Encoder, motor and servo."""
 
-from cistern import resources
+from cistern.resources import catalog
 from devices import Bench, error_of, near, payload
 
 
 def problems(kind, model, **attributes):
-    return ["%s: %s" % problem for problem in resources.check(kind, model, attributes)]
+    return ["%s: %s" % problem for problem in catalog.check(kind, model, attributes)]
 
 
 def test_an_encoder_counts_in_both_directions_and_gives_its_counter_back():

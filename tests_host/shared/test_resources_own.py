@@ -5,7 +5,7 @@ import sys
 
 from cistern import config, resources
 from cistern.port.simulated.i2c import Chip
-from cistern.resources import own
+from cistern.resources import catalog, own
 from devices import Bench, error_of, near, payload
 
 ROOT = __file__.rsplit("/", 3)[0]
@@ -18,9 +18,6 @@ def forget():
     for triplet in list(resources.own_models):
         file = resources.own_models.pop(triplet).path.rsplit("/", 1)[1]
         sys.modules.pop(file[:-3], None)
-    for kind in resources.types:
-        names = resources.types[kind].split(" ")
-        resources.types[kind] = " ".join([name for name in names if ":" not in name])
 
 
 def load(**sources):
@@ -63,9 +60,9 @@ register("sensor", "me:mine:%s", Answer, {"n": (int, True, 0, 9)})
 
 def test_a_model_is_found_by_its_triplet_checked_and_read():
     assert load(answer=GOOD % "answer") == []
-    assert "me:mine:answer" in resources.models("rdk:component:sensor")
-    assert "me:mine:answer" not in resources.models("rdk:component:motor")
-    ((path, text),) = resources.check("rdk:component:sensor", "me:mine:answer", {"n": 10})
+    assert "me:mine:answer" in catalog.models("rdk:component:sensor")
+    assert "me:mine:answer" not in catalog.models("rdk:component:motor")
+    ((path, text),) = catalog.check("rdk:component:sensor", "me:mine:answer", {"n": 10})
     assert path == "n" and text == "is 10; it must be 0 to 9"
     bench = Bench()
     sensor = bench.build("a", "sensor", "me:mine:answer", n=2)
@@ -81,11 +78,11 @@ def test_the_examples_work_in_a_configuration():
     files = [EXAMPLES + "/models/" + name for name in ("bh1750.py", "soil_moisture.py")]
     own.load(files, bench.log)
     assert bench.lines == []
-    plan = config.plan(config.load(read_file(EXAMPLES + "/own-models.json")), resources)
+    plan = config.plan(config.load(read_file(EXAMPLES + "/own-models.json")), catalog)
     assert [p.message for p in plan.problems] == []
     made = bench.made = {}
     for component in plan.components:
-        made[component.name] = resources.build(component, bench, made)
+        made[component.name] = catalog.build(component, bench, made)
     bench.hardware["adc", 34].raw = 36741  # 1.85 V, half way
     moisture = payload(made["bed"].source("Readings", {}))["readings"]["moisture_pct"]
     assert near(moisture, 50, 0.1)
@@ -133,7 +130,7 @@ def test_a_mistake_in_a_file_is_told_by_its_line_and_stops_no_other():
     assert "i_twice.py:8: ValueError: me:mine:good is registered by " in told[7], told[7]
     assert told[8] == "json.py: a module named json exists already: rename the file"
     assert [level for level, _ in lines] == ["error"] * 4 + ["warning"] + ["error"] * 4
-    assert resources.models("sensor")[-1] == "me:mine:good"
+    assert catalog.models("sensor")[-1] == "me:mine:good"
     forget()
 
 

@@ -6,6 +6,7 @@ import sys
 
 from cistern import config, resources
 from cistern.record import Shape
+from cistern.resources import catalog
 
 if sys.implementation.name == "micropython":
     from cistern.port.unix import Port
@@ -34,7 +35,7 @@ def a_port():
 
 def plan_of(name):
     with open(EXAMPLES + "/" + name + ".json") as f:
-        return config.plan(config.load(f.read()), resources)
+        return config.plan(config.load(f.read()), catalog)
 
 
 async def reading(port, source):
@@ -56,7 +57,7 @@ async def reading(port, source):
 async def read_all(port, plan):
     made = {}
     for component in sorted(plan.components, key=lambda c: not c.type.endswith(":board")):
-        made[component.name] = resources.build(component, port, made)
+        made[component.name] = catalog.build(component, port, made)
     sources = [made[c.component].source(c.method, c.params) for c in plan.collectors]
     return await asyncio.gather(*[reading(port, source) for source in sources])
 

@@ -5,11 +5,11 @@ import asyncio
 from test_uploader import UTC, FakeCloud, FakePort, _captured, _log, _sync, _unsent, _uploader
 
 from cistern.errors import LinkError
+from cistern.figures import sync
 from cistern.resources import Source
 from cistern.store import Log
 from cistern.store.ram import RamDevice
 from cistern.sync.selective import should_sync
-from cistern.sync.status import status
 from cistern.sync.threads import MAX_THREADS
 
 
@@ -126,7 +126,7 @@ def test_a_failure_ends_all_threads_and_nothing_is_lost():
 
 def test_a_board_without_a_cloud_has_a_status_too():
     log = _log([])
-    got = status(None, FakePort(), log)
+    got = sync(None, FakePort(), log)
     assert got == {
         "link": "offline",
         "error": None,
@@ -145,13 +145,13 @@ def test_the_status_tells_link_error_backoff_backlog_and_ages():
     cloud = FakeCloud([LinkError("connect", "refused")] * 4)
     uploader = _uploader(log, cloud, port)
     uploader.wait_ms = _sync(uploader, 4)
-    got = status(uploader, port, log)
+    got = sync(uploader, port, log)
     assert got["link"] == "down: refused" and got["error"] == "refused"
     assert got["oldest_s"] == 50 and got["pending_bytes"] == log.stats().unsent > 0
     assert got["retry_s"] == uploader.wait_ms // 1000 >= 1 and got["synced_s"] is None
     uploader.wait_ms = _sync(uploader)
     port.now += 7000000
-    got = status(uploader, port, log)
+    got = sync(uploader, port, log)
     assert (got["link"], got["error"], got["synced_s"]) == ("up", "refused", 7)
     assert (got["retry_s"], got["pending_bytes"], got["oldest_s"]) == (0, 0, None)
 
@@ -167,4 +167,4 @@ def test_the_age_of_an_earlier_boots_readings_is_told_if_its_time_is_known():
         log.append_anchor(0, UTC + 100000000, 1)
         port = FakePort()
         port.now = 5000000
-        assert status(None, port, log)["oldest_s"] == (104 if known else None)
+        assert sync(None, port, log)["oldest_s"] == (104 if known else None)

@@ -175,7 +175,7 @@ class Loop(asyncio.BaseEventLoop):
         super().__init__()
         self.clock = clock
         self._selector = self
-        self._clock_resolution = 1e-7
+        self._clock_resolution = 1e-6
         self.set_task_factory(
             lambda loop, coroutine, **kw: asyncio.Task(_Step(clock, coroutine), loop=loop, **kw)
         )

@@ -95,14 +95,15 @@ class _Files:
 
 def _sources(port, text, rows, clock):
     """[(name, source, Hz)] of what the configuration names, watched by the rows."""
-    from cistern import config, resources
+    from cistern import config
     from cistern.capture.collector import stream_name
     from cistern.record import Stream
+    from cistern.resources import catalog
 
-    plan = config.plan(config.load(text), resources)
+    plan = config.plan(config.load(text), catalog)
     made = {}
     for component in sorted(plan.components, key=lambda c: not c.type.endswith(":board")):
-        made[component.name] = resources.build(component, port, made)
+        made[component.name] = catalog.build(component, port, made)
     found = []
     for c in plan.collectors:
         source = made[c.component].source(c.method, c.params)

@@ -122,10 +122,11 @@ def _until_stop(clock, app, seconds):
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         if not ended.done():
             tasks[0].result()
-        others = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in others:
-            task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
+        # What is cancelled may begin something on its way out.
+        while others := asyncio.all_tasks() - {asyncio.current_task()}:
+            for task in others:
+                task.cancel()
+            await asyncio.gather(*others, return_exceptions=True)
         app.engine.flush()
         return ended.result()
 
@@ -176,18 +177,24 @@ class Watched:
 
     def install(self):
         """Before the App is made."""
-        import cistern.machine as machine  # noqa: F401
-        from cistern import resources
+        from cistern import borrow
 
-        self._build = resources.build
-        resources.build = self._built
+        self._borrow = borrow.borrow
+        borrow.borrow = self._borrowed
         self._port.timer = self._timer
 
     def remove(self):
         """Leave the firmware as it was."""
-        from cistern import resources
+        from cistern import borrow
 
-        resources.build = self._build
+        borrow.borrow = self._borrow
+
+    def _borrowed(self, name):
+        module = self._borrow(name)
+        if name == "cistern.resources.catalog":
+            self._build = module.build
+            module.build = self._built
+        return module
 
     def _built(self, component, port, others):
         from cistern.capture.collector import stream_name

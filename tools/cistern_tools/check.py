@@ -82,10 +82,11 @@ def examine(text, free=-1):
 
     free: heap that the board has for it, see forecast.VirtualPort. Needs lib/ on the path.
     """
-    from cistern import config, resources
+    from cistern import config
+    from cistern.resources import catalog
     from cistern_tools.forecast import Forecast
 
-    plan = config.plan(config.load(text), resources)
+    plan = config.plan(config.load(text), catalog)
     forecast = Forecast(plan, free)
     return plan, forecast, _problems(plan, forecast)
 

@@ -7,7 +7,9 @@ import asyncio
 import random
 from collections import defaultdict
 
-from cistern.app import App, stream_name
+from cistern import setup
+from cistern.app import App
+from cistern.capture.collector import stream_name
 from cistern.port.pc import PcPort
 from cistern.record import Stream, read_definition
 
@@ -121,7 +123,7 @@ class Forecast:
     def __init__(self, plan, free=-1):
         self._port = VirtualPort(free=free)
         self._app = App(self._port)
-        self._app.open_log("")
+        setup.open_log(self._app, "")
         self._app.apply(plan)
         self._port.engine = self._app.engine
         # What every sector has: its header, and when the clock was set.

@@ -25,7 +25,8 @@ class Collector:
     late is counted late and kept with its true times; a deadline without a reading, because a
     later one was due before it was served or because the source failed, is counted missed and not
     made up for; a reading that the ring had to overwrite is counted dropped. lost: the missed and
-    the dropped ones by their reasons. entry: for who made it, to know it again.
+    the dropped ones by their reasons. half: half a period, µs. entry: for who made it, to know it
+    again.
     """
 
     entry = None
@@ -46,7 +47,7 @@ class Collector:
         self._last_error = None
         self._last_error_us = 0
         # A period may be longer than ticks can tell; lateness is then told up to four minutes.
-        self._half = min(period[0] // 2, 1 << 28)
+        self.half = min(period[0] // 2, 1 << 28)
         self.start(port.ticks_us())
 
     def start(self, tick):
@@ -70,7 +71,7 @@ class Collector:
                     self.lose(_LATE, due)
                 due = tick
         if due >= 0:
-            if self._diff(now, due) > self._half:
+            if self._diff(now, due) > self.half:
                 self.late += 1
             self._read(now)
 

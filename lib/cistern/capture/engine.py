@@ -14,6 +14,8 @@ MAX_PARCEL = 1280
 # waking a task for each reading (125 µs on the chip) would cost over a percent of the CPU, and the
 # task comes after whatever runs. Or the source does, by blocks.
 FAST_US = 10000
+# Where half a period is less than this, the chip's sleep is too coarse: it ends up to 10 ms late.
+_NAP_US = const(20000)
 # Longest time asleep: what is to be sealed or stopped waits at most this long.
 _MAX_SLEEP_US = const(50000)
 # Sealing takes 3 ms, and 4 µs of flash and checks for each byte; do it where the next deadline
@@ -59,6 +61,8 @@ class Engine:
         self.flush_us = flush_us
         self._polled = []
         self._leaving = []
+        self._nap = self._doze
+        self._tries = _QUIET_TRIES
         self._port = port
         self._log = log
         self._scratch = bytearray(MAX_PARCEL)
@@ -73,6 +77,13 @@ class Engine:
         self.collectors.append(collector)
         if not timed:
             self._polled.append(collector)
+            if collector.half < _QUIET_US:
+                self._tries = 1  # it leaves no gap to wait for
+            if collector.half < _NAP_US and hasattr(self._port, "nap_us"):
+                self._nap = self._port.nap_us
+
+    def _doze(self, us):
+        return self._port.sleep_ms(us // 1000)
 
     def remove(self, collector):
         """Serve a collector no more; what it holds is made durable as soon as the log takes it."""
@@ -128,12 +139,12 @@ class Engine:
                     self._look_at = now + _LOOK_EVERY_US & _TICKS
             # Under a millisecond left, other tasks get their turn but no sleep is short enough.
             room = diff(soonest, ticks_us())
-            await self._port.sleep_ms(max(0, min(room, _MAX_SLEEP_US) // 1000))
+            await self._nap(max(0, min(room, _MAX_SLEEP_US)))
 
     async def quiet(self):
         """Let others run, and return where nothing is due for a while, if that comes soon."""
         port = self._port
-        tries = _QUIET_TRIES
+        tries = self._tries
         left = 0
         while tries and left < _QUIET_US:
             tries -= 1

@@ -61,7 +61,7 @@ class Sampler(Collector):
             except Exception as e:  # a driver may raise anything
                 self._fail(at, e)
         self._next()
-        if late > self._half or late < -_AHEAD_US:
+        if late > self.half or late < -_AHEAD_US:
             self._off(late)
 
     def _next(self):

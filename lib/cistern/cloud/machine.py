@@ -1,11 +1,11 @@
 """The machine as the cloud configures it: RobotConfig (viam.app.v1, robot.proto) → Viam's JSON.
 
-Needed when a configuration is new, then forgotten: its memory is needed.
+Borrowed when a configuration is new.
 """
 
 import struct
-import sys
 
+from cistern.borrow import borrow
 from cistern.cloud.protobuf import MAX_DEPTH, fields
 
 # Fields of ComponentConfig and ServiceConfig by number: those of text, and the others.
@@ -21,26 +21,26 @@ def change(app, config, revision):
 
     What it cannot be is said, and the old one goes on.
     """
-    from cistern.cloud.kept import keep
-
     before, app.revision = app.revision, revision
     log, name = app.port.log, revision[:12]
     try:
         if name:
             machine = read_config(config)
             app.take(machine)
-            keep(app.port, revision, machine)
+            _keep(app.port, revision, machine)
             log("info", "the cloud's configuration %s runs" % name)
         else:
             log("info", "the cloud has no configuration for this part; the board's own runs")
             text = before and app.port.load_state("machine.json")
             if text:
-                keep(app.port, "", None)
+                _keep(app.port, "", None)
                 app.reload(text)
     except Exception as e:  # such as no memory for it
         log("error", "the cloud's configuration %s is refused: %s" % (name, e))
-    if sys.implementation.name == "micropython" and sys.modules.pop(__name__, None):
-        del sys.modules["cistern.cloud"].machine
+
+
+def _keep(*what):
+    borrow("cistern.cloud.kept").keep(*what)
 
 
 def read_config(config):

@@ -3,6 +3,7 @@
 Its configuration, applied live; whether to restart; and where its log lines go.
 """
 
+from cistern.borrow import borrow
 from cistern.cloud.protobuf import Writer, find
 from cistern.errors import GrpcError
 
@@ -63,9 +64,7 @@ class Robot:
             if e.status not in (NOT_FOUND, UNIMPLEMENTED):
                 raise
         if revision != self.app.revision:
-            from cistern.cloud.machine import change
-
-            change(self.app, config, revision)
+            borrow("cistern.cloud.machine").change(self.app, config, revision)
 
     async def send_log(self):
         """Send the lines that wait."""

@@ -5,8 +5,9 @@ unknown key, an object or a list holds is never shown: it may be secret.
 """
 
 import json
+from collections import namedtuple
 
-from cistern.config import Problem
+Problem = namedtuple("Problem", ("path", "message", "level"))
 
 LATER = "known, not yet supported"
 CLOUD = "known, done by the cloud; nothing to do on the board"

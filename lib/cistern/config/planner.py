@@ -5,17 +5,10 @@ or `GetReadings`), from a file or as the cloud's protobuf gives it, where every 
 It never raises on any JSON value. explain.py has the words for what is wrong.
 """
 
-from cistern.config import Collector, Component, Plan
+from cistern.borrow import borrow
 
-try:
-    from micropython import const
-except ImportError:
-
-    def const(value):
-        """MicroPython folds constants; CPython has no need to."""
-        return value
-
-
+const = int  # MicroPython's compiler knows const() by its name
+_entries = borrow("cistern.config.entries")
 # Characters of a component's name or a tag: Viam's limit; it bounds a stream definition on flash.
 _MAX_NAME = const(60)
 # Bytes of all tags and params of a collector. Every sector with its readings repeats them, in the
@@ -140,7 +133,7 @@ class _Planner:
     """found: (code, path, details) of each problem; errors: how many of them refuse something."""
 
     def __init__(self, catalog):
-        self.plan = Plan()
+        self.plan = _entries.Plan()
         self.found = []
         self.errors = 0
         self._catalog = catalog
@@ -266,7 +259,7 @@ class _Planner:
         elif entry["model"] is not None:
             self._bad("model", path + ".model", model, models)
         depends_on = self._texts(entry["depends_on"], path + ".depends_on", "type")
-        component = Component(name, kind, model, attributes, depends_on, path)
+        component = _entries.Component(name, kind, model, attributes, depends_on, path)
         right = self.errors == before
         if right:
             self.plan.components.append(component)
@@ -324,7 +317,7 @@ class _Planner:
         if size > _MAX_LABELS:
             self._bad("long", path, size, _MAX_LABELS)
             return None
-        return Collector(
+        return _entries.Collector(
             component.name,
             component.type,
             method,

@@ -6,6 +6,8 @@ recursion, as the chip's stack has 16 KB.
 
 import json
 
+from cistern.config import MAX_TEXT, ConfigError
+
 # components[].service_configs[].attributes.capture_methods[].additional_params of Viam is 9 levels
 # deep, and models' attributes may nest further. What recurses over the result is safe.
 MAX_DEPTH = 20
@@ -32,6 +34,24 @@ _HINTS = (
 
 class _MistakeError(Exception):
     """args: index in the text, message."""
+
+
+def load(text):
+    """As config.load().
+
+    Stricter than json.loads: MicroPython's takes '{"a":}' and '[1 2]', and both take a key twice.
+    So every text goes through the scanner first, and means the same on a PC and on the chip.
+    """
+    if isinstance(text, str):
+        text = text.encode()
+    if text[:3] == b"\xef\xbb\xbf":
+        text = text[3:]  # RFC 8259, 8.1: a byte order mark may be ignored
+    if len(text) > MAX_TEXT:
+        raise ConfigError("the text has %d bytes; at most %d fit" % (len(text), MAX_TEXT), 1, 1)
+    found = mistake(text)
+    if found:
+        raise ConfigError(*found)
+    return json.loads(text)
 
 
 def mistake(text):

@@ -30,6 +30,7 @@ TLS_RESERVE = 40960
 _RESETS = ("unknown", "power on", "hard reset", "watchdog", "deep sleep", "soft reset")
 _ROOMS = {
     "timer": "timer",
+    "nap_us": "timer",
     "i2c": "bus",
     "uart": "bus",
     "onewire": "bus",
@@ -72,11 +73,14 @@ class Port:
             # First of all: Wi-Fi takes 46 KB, which Python's heap must not have taken.
             self.wlan = network.WLAN(network.STA_IF)
             self.wlan.active(True)
-            tls = self.setting("cloud_url")[:5] == "https"
-            self._hold(TLS_RESERVE if tls else WIFI_RESERVE)
+            url = self.setting("cloud_url")
+            if url:
+                self._hold(TLS_RESERVE if url[:5] == "https" else WIFI_RESERVE)
+                # Loaded while there still are large pieces of heap.
+                self._network()
         # Certificates are checked against a clock, and some time in the past is better than 2000.
         floor = int(self.setting("clock") or 0)
-        if self.utc_us() is None and floor > time.time() + _EPOCH:
+        if floor > time.time() + _EPOCH:
             self._set_rtc(floor, 0)
 
     def _hold(self, size):
@@ -175,13 +179,16 @@ class Port:
             # LittleFS replaces a file in one step.
             os.rename("/last_new", "/last_" + name)
 
-    def connect(self, host, port, tls=None, timeout_ms=20000):
-        """As stream_mpy.connect, over Wi-Fi, which is joined first."""
+    def _network(self):
         if not self._net:
             from cistern.port.esp32_net import Net
 
             self._net = Net(self)
-        return self._net.connect(host, port, tls, timeout_ms)
+        return self._net
+
+    def connect(self, host, port, tls=None, timeout_ms=20000):
+        """As stream_mpy.connect, over Wi-Fi, which is joined first."""
+        return self._network().connect(host, port, tls, timeout_ms)
 
     def __getattr__(self, name):
         # What only some machines have is loaded when it is asked for.

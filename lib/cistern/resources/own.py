@@ -7,7 +7,8 @@ and stops neither the other files nor the built-in models.
 
 import sys
 
-from cistern.resources import ResourceError, Sensor, Source, fields, own_models, types
+from cistern.borrow import borrow
+from cistern.resources import ResourceError, Sensor, Source, fields, own_models
 from cistern.resources.attributes import check as check_table
 
 __all__ = ("ResourceError", "Sensor", "Source", "fields", "load", "register")
@@ -19,9 +20,10 @@ def register(kind, triplet, build, attributes=None):
     """Add a model of a component type ("sensor", "movement_sensor", …).
 
     triplet: its name, "namespace:family:model". build(component, port, others): the factory; see
-    cistern.resources.build. attributes: what it takes, as attributes.py has it, which is then
+    resources.catalog.build. attributes: what it takes, as attributes.py has it, which is then
     checked with the rest of the configuration; None: anything.
     """
+    types = borrow("cistern.resources.catalog").types
     if kind not in types:
         raise ValueError("%r is no component type: %s" % (kind, ", ".join(sorted(types))))
     parts = triplet.split(":")
@@ -32,8 +34,7 @@ def register(kind, triplet, build, attributes=None):
         )
     if triplet in own_models:
         raise ValueError("%s is registered by %s already" % (triplet, own_models[triplet].path))
-    own_models[triplet] = Model(_loading, build, attributes)
-    types[kind] += " " + triplet
+    own_models[triplet] = Model(kind, _loading, build, attributes)
 
 
 def load(paths, log):
@@ -95,9 +96,10 @@ def place(error, path):
 
 
 class Model:
-    """A registered model; path: the file that did it."""
+    """A registered model of a component type; path: the file that did it."""
 
-    def __init__(self, path, build, attributes):
+    def __init__(self, kind, path, build, attributes):
+        self.kind = kind
         self.path = path
         self._build = build
         self._attributes = attributes

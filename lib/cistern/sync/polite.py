@@ -22,3 +22,12 @@ class Polite:
         """As the stream's."""
         await self._turn()
         await self._stream.write(buf)
+
+
+def connector(port, host, number, tls, turn):
+    """A coroutine function that connects to a host (port.connect()): a Polite stream."""
+
+    async def connect():
+        return Polite(await port.connect(host, number, tls), turn)
+
+    return connect

@@ -24,3 +24,8 @@ async def should_sync(components, name):
     if source.waits:
         readings = await readings
     return readings["readings"].get(KEY) is True
+
+
+def asking(components, name):
+    """A function that asks so whenever it is called."""
+    return lambda: should_sync(components, name)

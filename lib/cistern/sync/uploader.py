@@ -2,6 +2,7 @@
 
 from binascii import hexlify
 
+from cistern.borrow import borrow
 from cistern.cloud.datasync import UPLOAD, upload_metadata
 from cistern.cloud.expand import PIECE, Expander
 from cistern.errors import GrpcError, LinkError
@@ -129,7 +130,12 @@ class Uploader:
             if not refs:
                 return
             try:
-                await self._upload(refs, size, bounded)
+                try:
+                    await self.send(refs, size, bounded)
+                except GrpcError as e:
+                    if e.status != INVALID_ARGUMENT:
+                        raise
+                    await borrow("cistern.sync.refused").find(self, refs, size, bounded, e)
             except LinkError:
                 if not self._gone:
                     raise
@@ -155,13 +161,13 @@ class Uploader:
         refs, total, bounded = [], 0, False
         self._gone = False
         # For the whole upload: a clock that is set meanwhile must not change what was counted.
-        self._starts = {}
+        self.starts = {}
         cursor = self.log.unsent()
         ref = await self.next(cursor)
         while ref and len(refs) < MAX_PARCELS:
-            if ref.boot not in self._starts:
-                self._starts[ref.boot] = await self._start_of(ref.boot)
-            start = self._starts[ref.boot]
+            if ref.boot not in self.starts:
+                self.starts[ref.boot] = await self._start_of(ref.boot)
+            start = self.starts[ref.boot]
             if refs and start[1] != bounded:
                 break
             bounded = start[1]
@@ -169,7 +175,7 @@ class Uploader:
                 size = await self.size_of(ref, start[0])
             except (IndexError, ValueError, LinkError) as e:
                 self._gone = False
-                self._give_up(ref, e)
+                borrow("cistern.sync.refused").give_up(self, ref, e)
                 ref = await self.next(cursor, ref.definition if refs else None)
                 continue
             if refs and total + size > MAX_UPLOAD:
@@ -220,28 +226,8 @@ class Uploader:
             await self.turn()
         return size
 
-    async def _upload(self, refs, size, bounded):
-        try:
-            await self._send(refs, size, bounded)
-        except GrpcError as e:
-            if e.status != INVALID_ARGUMENT:
-                raise
-            if len(refs) > 1:
-                # One of them is bad: find it, so that the others arrive.
-                for ref in refs:
-                    size = await self.size_of(ref, self._starts[ref.boot][0])
-                    await self._upload([ref], size, bounded)
-                return
-            self._give_up(refs[0], "the cloud refused it: %s" % e)
-
-    def _give_up(self, ref, reason):
-        if not self.log.set_aside(ref):
-            return  # overwritten, and counted as lost
-        self.set_aside += 1
-        text = "parcel %d.%d (%d readings) is kept but not sent again: %s"
-        self.port.log("error", text % (ref.sector, ref.index, ref.readings, reason))
-
-    async def _send(self, refs, size, bounded):
+    async def send(self, refs, size, bounded):
+        """Upload these parcels. Raises LinkError."""
         stream = self._expander_of(refs[0]).stream
         tags = stream.tags + ((BOUNDED_TAG,) if bounded else ())
         head = upload_metadata(self.cloud.part_id, stream, self._name(refs), tags)
@@ -259,4 +245,4 @@ class Uploader:
     def _pieces(self, head, refs):
         yield head
         for ref in refs:
-            yield from self._expand(ref, self._starts[ref.boot][0])
+            yield from self._expand(ref, self.starts[ref.boot][0])

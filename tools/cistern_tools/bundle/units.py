@@ -25,12 +25,20 @@ from cistern_tools.bundle.scopes import Renamer
 # What a board with a cloud loads later than the rest: unit → the modules it is loaded for. What
 # they import at their top level goes with them.
 ROOTS = {
-    "cistern.app": ("cistern.app",),
+    "cistern.app": (
+        "cistern.app",
+        "cistern.capture.engine",
+        "cistern.config",
+        "cistern.record",
+        "cistern.store",
+        "cistern.sync.clock",
+    ),
     "cistern.link": (
         "cistern.net.channel",
         "cistern.cloud.client",
         "cistern.cloud.robot",
         "cistern.sync.uploader",
+        "cistern.sync.polite",
     ),
 }
 

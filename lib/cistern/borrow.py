@@ -1,0 +1,16 @@
+"""Code that is needed now and then only, on a chip where code is heap (docs/DESIGN.md, law 8)."""
+
+import sys
+
+
+def borrow(name):
+    """A module that the interpreter does not keep: its heap is free after use.
+
+    That is so as long as nothing that stays refers to a function of it, or to a class with
+    methods: these keep all of their module.
+    """
+    __import__(name)
+    module = sys.modules.pop(name)
+    room, _, name = name.rpartition(".")
+    delattr(sys.modules[room], name)  # an import also binds it there
+    return module

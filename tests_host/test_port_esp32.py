@@ -1,0 +1,366 @@
+"""The chip's port, under MicroPython with stand-ins that offer what stock firmware offers."""
+
+import asyncio
+import subprocess
+import time
+import types
+
+import pytest
+
+from chip_stand_in import chip, images
+from cistern.capture.collector import Collector
+from cistern.capture.engine import Engine
+from cistern_tools import devca
+from cistern_tools.image import boards, build, firmware, nvs, vfs
+from support import LIB, micropython_command
+
+pytestmark = pytest.mark.skipif(
+    micropython_command() is None, reason="there is no MicroPython for this machine"
+)
+NET, PSK = "greenhouse net", "a password"
+# Modules of lib/cistern that a chip has of the port's and what they need.
+PARTS = ("errors", "port/__init__", "port/dns", "port/stream_mpy", "port/pem", "port/tls_why")
+
+
+@pytest.fixture
+def on_chip(tmp_path):
+    """run(program, {NVS key: value}) → what a new chip prints whose main.py is HEAD + program."""
+    ordered = images.an_order(devca.ensure(tmp_path / "tls").ca)
+    code = {"/none": b""}
+    made = build.build(ordered, boards.load("esp32_generic"), images.stock(), "the.bin", code)
+    table = firmware.find(made).table
+    files = {"/lib/cistern/__init__.py": b""}
+    modules = [
+        *(LIB / "cistern/port").glob("esp32*.py"),
+        *(LIB / f"cistern/{n}.py" for n in PARTS),
+    ]
+    for path in modules:
+        files[f"/lib/{path.relative_to(LIB)}"] = path.read_bytes()
+
+    def run(main, settings=None):
+        values = {key: value.encode() for key, value in (settings or {}).items()}
+        secrets, store = table.find("nvs"), table.find("vfs")
+        image = bytearray(made)
+        put(image, secrets, nvs.make(values, secrets.size))
+        put(image, store, vfs.make({**files, "/main.py": (HEAD + main).encode()}, store.size))
+        command = chip.command(tmp_path, bytes(image), NET, PSK)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        said = done.stdout + done.stderr
+        assert "Traceback" not in said, said
+        return said
+
+    return run
+
+
+def put(image, partition, data):
+    image[partition.offset : partition.offset + len(data)] = data
+
+
+HEAD = """
+import asyncio
+import machine
+import time
+from cistern.errors import LinkError
+from cistern.port.esp32 import Port
+
+async def tries(port, *where):
+    try:
+        await port.connect(*where)
+        print("connected")
+    except LinkError as e:
+        print(e.layer, e.retry, e)
+"""
+WIFI = {"ssid": NET, "psk": PSK}
+
+
+def test_settings_come_from_nvs_and_what_is_absent_is_empty(on_chip):
+    said = on_chip(
+        """
+p = Port()
+print([p.setting(k) for k in ("part_id", "secret", "psk", "nothing")], p.flash.ioctl(4, 0))
+print(p.wlan, p.reset_cause, machine.freq())
+""",
+        {"part_id": "p-1", "secret": "s" * 64},
+    )
+    assert f"['p-1', '{'s' * 64}', '', ''] 256" in said
+    assert "None power on 240000000" in said
+
+
+def test_time_is_unknown_until_it_is_set_and_survives_a_new_port(on_chip):
+    said = on_chip(
+        """
+p = Port()
+print(p.utc_us())
+p.set_clock(1790000000123456)
+print(0 <= p.utc_us() - 1790000000123456 < 20000000, p.setting("clock"))
+print(0 <= Port().utc_us() - 1790000000123456 < 20000000)
+a = p.uptime_us()
+time.sleep_ms(30)
+b = p.uptime_us() - a  # the PC rounds its sleeps
+print(20000 <= b < 1000000)
+"""
+    )
+    assert "None\nTrue 1790000000\nTrue\nTrue" in said
+
+
+def test_power_on_starts_the_clock_no_earlier_than_was_known_but_does_not_call_it_the_time(
+    on_chip,
+):
+    program = "p = Port()\nprint(p.utc_us(), time.gmtime()[0])\n"
+    assert "None 2027" in on_chip(program, {"clock": "1800000000"})
+    assert "None 2000" in on_chip(program)
+
+
+def test_uptime_goes_on_where_ticks_wrap(on_chip):
+    said = on_chip(
+        """
+ticks = [(1 << 30) - 5]
+time.ticks_us = lambda: ticks[0]
+p = Port()
+for ticks[0] in (10, 1 << 28, 1 << 29, 3 << 28, 20):
+    p.feed()
+print("uptime", p.uptime_us())
+"""
+    )
+    assert f"uptime {(1 << 30) + 25}" in said
+
+
+def test_state_is_replaced_whole_and_kept(on_chip):
+    said = on_chip(
+        """
+p = Port()
+import os
+print(p.load_state("machine.json"))
+p.save_state("machine.json", "one")
+p.save_state("machine.json", "two")
+print(p.load_state("machine.json"), sorted(os.listdir("/")))
+"""
+    )
+    assert "None\ntwo ['last_machine.json', 'lib', 'main.py']" in said
+
+
+def test_wifi_is_joined_when_a_stream_is_wanted_and_the_reserve_is_given_back(on_chip):
+    said = on_chip(
+        """
+import _thread, sys
+class Threads:
+    allocate_lock = staticmethod(_thread.allocate_lock)
+    @staticmethod
+    def stack_size(n):
+        print("stack", n)
+    @staticmethod
+    def start_new_thread(wait, args):
+        def run():
+            wait(*args)
+            print("thread over")
+        _thread.start_new_thread(run, ())
+sys.modules["_thread"] = Threads
+p = Port()
+print(p.wlan.isconnected())
+asyncio.run(tries(p, "127.0.0.1", 1, None, 3000))
+print(p._held, p.wlan.isconnected(), p.wlan.config("reconnects"), p.wlan.config("pm"))
+p.feed()
+p.feed()
+print(p.wlan.config("pm"))
+""",
+        {**WIFI, "cloud_url": "https://127.0.0.1", "ntp": "127.0.0.1:1"},
+    )
+    assert "stack 40960\nstack 0\nFalse\nthread over" in said
+    assert f"Wi-Fi {NET}: 127.0.0.1" in said
+    assert "connect True cannot connect to 127.0.0.1 port 1: connection refused" in said
+    assert "None True 1 0" in said and said.rstrip().splitlines()[-2] == "1"
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({}, "connect False no Wi-Fi network is configured"),
+        ({"ssid": "elsewhere"}, "connect True Wi-Fi elsewhere: not found"),
+        ({"ssid": NET, "psk": "wrong password"}, f"Wi-Fi {NET}: the password is wrong"),
+    ],
+)
+def test_why_there_is_no_wifi_is_said(on_chip, settings, words):
+    program = """
+from cistern.port import esp32_net
+esp32_net.JOIN_MS = 1500
+asyncio.run(tries(Port(), "127.0.0.1", 1))
+"""
+    said = on_chip(program, settings)
+    assert words in said and "wrong password" not in said.replace("the password is wrong", "")
+
+
+def test_fixed_addresses_are_used(on_chip):
+    said = on_chip(
+        """
+p = Port()
+asyncio.run(tries(p, "127.0.0.1", 1))
+print(p.wlan.ifconfig())
+""",
+        {**WIFI, "ifconfig": "10.0.0.9/255.255.255.0/10.0.0.1/10.0.0.2", "ntp": "127.0.0.1:1"},
+    )
+    assert "('10.0.0.9', '255.255.255.0', '10.0.0.1', '10.0.0.2')" in said
+
+
+def test_the_time_comes_by_ntp_before_the_first_stream(on_chip):
+    with chip.time_server() as ntp:
+        said = on_chip(
+            """
+p = Port()
+asyncio.run(tries(p, "127.0.0.1", 1))
+print("utc", p.utc_us())
+""",
+            {**WIFI, "ntp": ntp},
+        )
+    utc = int(said.split("utc ")[1].split()[0]) / 1e6
+    assert abs(utc - time.time()) < 30, said
+
+
+def test_a_call_that_was_given_up_leaves_the_radio_at_it(on_chip):
+    """The next one does not begin anew, which would never end with slow access points."""
+    said = on_chip(
+        """
+p = Port()
+connect, n = p.wlan.connect, []
+async def go():
+    from cistern.port.esp32_net import Net
+    net = Net(p)
+    for _ in range(3):
+        try:
+            await asyncio.wait_for_ms(net.join(), 120)
+        except asyncio.TimeoutError:
+            n.append(net._again)
+    await net.join()
+    print(len(set(n)), p.wlan.isconnected())
+asyncio.run(go())
+""",
+        WIFI,
+    )
+    assert "1 True" in said
+
+
+def test_hardware_has_the_face_that_models_use(on_chip):
+    said = on_chip(
+        """
+p = Port()
+import sys
+print([n for n in sys.modules if n.startswith("cistern.port.esp32_")])
+print(p.adc(34).read_uv() > 0, p.pin(4, "in", "up").value(), p.pin(34, "in", "up").value())
+out = p.pin(5, "out")
+out.value(1)
+print(p.pin(5, None).value(), p.chip_celsius() > 40, p.model_files(), p.room("/") > 100000)
+try:
+    p.wifi_rssi()
+except OSError as e:
+    print(e)
+try:
+    p.encoder(18, 19)
+except ValueError as e:
+    print(e)
+try:
+    p.nothing
+except AttributeError:
+    print("no attribute")
+"""
+    )
+    assert "[]" in said, "hardware is loaded though nobody asked"
+    assert "True 0 0\n1 True () True\nno connection\n" in said
+    assert "this firmware has no pulse counter" in said and "no attribute" in said
+
+
+def test_timers_are_given_out_and_taken_back(on_chip):
+    said = on_chip(
+        """
+p = Port()
+count = [0]
+def tick(t):
+    count[0] += 1
+async def go():
+    timers = [p.timer(20000, tick) for _ in range(4)]
+    try:
+        p.timer(20000, tick)
+    except ValueError as e:
+        print(e)
+    for t in timers[1:]:
+        t.stop()
+    count[0] = 0
+    await asyncio.sleep_ms(210)
+    print("counted", count[0])
+    timers[0].stop()
+    p.timer(20000, tick).stop()
+asyncio.run(go())
+"""
+    )
+    assert "all 4 timers are taken" in said
+    assert 5 <= int(said.split("counted ")[1].split()[0]) <= 12
+
+
+def test_a_nap_uses_the_last_timer_unless_a_collector_has_it(on_chip):
+    said = on_chip(
+        """
+p = Port()
+began = []
+machine.Timer.init = lambda self, **how: began.append(how.get("mode"))
+async def nap():
+    start = time.ticks_us()
+    await p.nap_us(30000)
+    print(time.ticks_diff(time.ticks_us(), start) > 20000, began)
+async def go():
+    await nap()
+    for _ in range(4):
+        p.timer(1000, print)
+    began.clear()
+    await nap()
+asyncio.run(go())
+"""
+    )
+    assert "True [0]\nTrue []" in said
+
+
+class AwaitedError(Exception):
+    pass
+
+
+@pytest.mark.parametrize(("period_us", "expected"), [(20000, "nap"), (100000, "sleep")])
+def test_the_engine_naps_where_sleep_is_too_coarse(period_us, expected):
+    class Board:
+        def ticks_us(self):
+            return 0
+
+        def ticks_diff(self, a, b):
+            return a - b
+
+        def nap_us(self, us):
+            raise AwaitedError("nap")
+
+        def sleep_ms(self, ms):
+            raise AwaitedError("sleep")
+
+    board = Board()
+    source = types.SimpleNamespace(fields=None)
+    ring = types.SimpleNamespace(overwritten=0, used=0, size=1, readings=0, oldest_tick=None)
+    engine = Engine(board, types.SimpleNamespace(maintain=lambda *_: False))
+    engine.add(Collector("c", source, ring, (period_us, 0, 1), board))
+    with pytest.raises(AwaitedError, match=expected):
+        asyncio.run(engine.run())
+
+
+BITE = "the watchdog would have reset the chip"
+WATCHDOG = """
+from cistern.port import esp32
+esp32.WATCHDOG_MS = 300
+p = Port()
+for _ in range(5):
+    time.sleep_ms(100)
+    p.feed()
+print("fed")
+"""
+
+
+def test_a_chip_that_is_not_fed_resets(on_chip):
+    said = on_chip(WATCHDOG + "time.sleep_ms(400)\np.feed()\n")
+    assert "fed" in said and BITE in said
+
+
+def test_nothing_resets_a_chip_that_somebody_uses_at_the_repl(on_chip):
+    said = on_chip(WATCHDOG + "p.leave()\ntime.sleep_ms(400)\np.feed()\nprint('left')\n")
+    assert "left" in said and BITE not in said
