@@ -19,7 +19,15 @@ pytestmark = pytest.mark.skipif(
 )
 NET, PSK = "greenhouse net", "a password"
 # Modules of lib/cistern that a chip has of the port's and what they need.
-PARTS = ("errors", "port/__init__", "port/dns", "port/stream_mpy", "port/pem", "port/tls_why")
+PARTS = (
+    "borrow",
+    "errors",
+    "port/__init__",
+    "port/dns",
+    "port/stream_mpy",
+    "port/pem",
+    "port/tls_why",
+)
 
 
 @pytest.fixture
@@ -165,7 +173,8 @@ print(p.wlan.config("pm"))
 """,
         {**WIFI, "cloud_url": "https://127.0.0.1", "ntp": "127.0.0.1:1"},
     )
-    assert "stack 40960\nstack 0\nFalse\nthread over" in said
+    assert "stack 14336\nstack 0\nstack 28672\nstack 0\nFalse\nthread over" in said
+    assert said.count("thread over") == 2  # Wi-Fi's before it is joined, then that of TLS
     assert f"Wi-Fi {NET}: 127.0.0.1" in said
     assert "connect True cannot connect to 127.0.0.1 port 1: connection refused" in said
     assert "None True 1 0" in said and said.rstrip().splitlines()[-2] == "1"

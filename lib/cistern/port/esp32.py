@@ -13,6 +13,8 @@ import time
 import machine
 from esp32 import NVS, Partition
 
+from cistern.borrow import borrow
+
 # More than the longest time that nothing but one call runs: a start from a slow filesystem.
 WATCHDOG_MS = 60000
 # On the REPL; a board that is left there starts again. The watchdog counts up to 2**32 / 4 ms.
@@ -23,12 +25,14 @@ _MARK = b"utc"
 _MAX_SETTING = 512
 _THREAD_END_MS = 50  # FreeRTOS' idle task frees the stack of a thread that has ended
 # Wi-Fi's packets, and TLS: 27 KB while connected (records of 16 KB in, 4 KB out), 10 KB more in a
-# handshake. Of 98 KB, when Wi-Fi has started.
-WIFI_RESERVE = 16384
-TLS_RESERVE = 40960
+# handshake, of which Wi-Fi has most to spare. Of 98 KB, when Wi-Fi has started.
+WIFI_RESERVE = 14336
+TLS_RESERVE = 28672
 # machine.PWRON_RESET to SOFT_RESET are 1 to 5.
 _RESETS = ("unknown", "power on", "hard reset", "watchdog", "deep sleep", "soft reset")
 _ROOMS = {
+    "model_files": "files",
+    "room": "files",
     "timer": "timer",
     "nap_us": "timer",
     "i2c": "bus",
@@ -66,7 +70,8 @@ class Port:
         found = Partition.find(Partition.TYPE_DATA, label="capture")
         self.flash = found[0] if found else None
         self.reset_cause = _RESETS[machine.reset_cause()]
-        self._net = self._held = self.wlan = None
+        self._net = self.wlan = None
+        self._held = []
         if self.setting("ssid"):
             import network
 
@@ -75,7 +80,9 @@ class Port:
             self.wlan.active(True)
             url = self.setting("cloud_url")
             if url:
-                self._hold(TLS_RESERVE if url[:5] == "https" else WIFI_RESERVE)
+                self._hold(WIFI_RESERVE)
+                if url[:5] == "https":
+                    self._hold(TLS_RESERVE)
                 # Loaded while there still are large pieces of heap.
                 self._network()
         # Certificates are checked against a clock, and some time in the past is better than 2000.
@@ -92,17 +99,17 @@ class Port:
         """
         import _thread
 
-        self._held = _thread.allocate_lock()
-        self._held.acquire()
+        lock = _thread.allocate_lock()
+        lock.acquire()
         _thread.stack_size(size)
-        _thread.start_new_thread(self._held.acquire, ())
+        _thread.start_new_thread(lock.acquire, ())
         _thread.stack_size(0)
+        self._held.append(lock)
 
     async def yield_reserve(self):
-        """From here on the network may have it."""
+        """From here on the network may have what is held for Wi-Fi, after the second call all."""
         if self._held:
-            self._held.release()
-            self._held = None
+            self._held.pop(0).release()
             await asyncio.sleep_ms(_THREAD_END_MS)
 
     def uptime_us(self):
@@ -193,5 +200,7 @@ class Port:
     def __getattr__(self, name):
         # What only some machines have is loaded when it is asked for.
         room = "cistern.port.esp32_" + _ROOMS.get(name, "pins")
+        if room[-5:] == "files":
+            return getattr(borrow(room), name)
         __import__(room)
         return getattr(sys.modules[room], name)

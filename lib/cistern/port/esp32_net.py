@@ -2,6 +2,7 @@
 
 import asyncio
 
+from cistern.borrow import borrow
 from cistern.errors import LinkError
 from cistern.port import stream_mpy
 
@@ -63,12 +64,12 @@ class Net:
         await self.join()
         if self._port.utc_us() is None:
             try:
-                from cistern.port.esp32_ntp import utc_us
-
-                self._port.set_clock(await utc_us(self._port, self._look_up))
+                ntp = borrow("cistern.port.esp32_ntp")
+                self._port.set_clock(await ntp.utc_us(self._port, self._look_up))
             except (LinkError, OSError, asyncio.TimeoutError) as e:
                 self._port.log("warning", "no time by NTP: %s" % (str(e) or "no answer"))
         self.wake()
+        await self._port.yield_reserve()
         stream = await stream_mpy.connect(host, port, tls, timeout_ms, self._look_up)
         stream.on_write = self.wake
         return stream

@@ -1,7 +1,5 @@
 """What a pin or the chip itself is asked for directly; the face is that of port/simulated."""
 
-import os
-
 from machine import ADC, Pin
 
 _INPUT_ONLY = 34  # from here on the ESP32's pins have no pull resistors
@@ -42,18 +40,3 @@ def wifi_rssi():
     if not wlan.isconnected():
         raise OSError("no connection")
     return wlan.status("rssi")
-
-
-def model_files():
-    """Paths of the user's own models (docs/MODELS.md)."""
-    try:
-        names = sorted(os.listdir("/models"))
-    except OSError:
-        return ()
-    return ["/models/" + n for n in names if n.endswith((".py", ".mpy"))]
-
-
-def room(folder):
-    """Bytes that a log in `folder` may take: half of what is free there."""
-    found = os.statvfs(folder)
-    return found[0] * found[3] // 2

@@ -25,6 +25,8 @@ from cistern_tools.bundle.scopes import Renamer
 # What a board with a cloud loads later than the rest: unit → the modules it is loaded for. What
 # they import at their top level goes with them.
 ROOTS = {
+    # The port has it before there is an app.
+    "cistern.borrow": ("cistern.borrow",),
     "cistern.app": (
         "cistern.app",
         "cistern.capture.engine",
