@@ -177,7 +177,7 @@ print(p.wlan.config("pm"))
     assert said.count("thread over") == 2  # Wi-Fi's before it is joined, then that of TLS
     assert f"Wi-Fi {NET}: 127.0.0.1" in said
     assert "connect True cannot connect to 127.0.0.1 port 1: connection refused" in said
-    assert "None True 1 0" in said and said.rstrip().splitlines()[-2] == "1"
+    assert "[] True 1 0" in said and said.rstrip().splitlines()[-2] == "1"
 
 
 @pytest.mark.parametrize(
