@@ -198,6 +198,13 @@ def _collect(app, entry):
         port.log("warning", text % (entry.path, can / 1000000))
     shape = Shape(source.fields) if source.fields else None
     ring = Ring(_stream(entry), entry.ring_bytes, can, shape)
-    made = kind(_stream_name(entry), source, ring, period, port)
+    try:
+        made = kind(_stream_name(entry), source, ring, period, port)
+    except ValueError as e:
+        if not timed:
+            raise
+        port.log("warning", "%s: %s; polled instead, which may be late" % (entry.path, e))
+        made = Collector(_stream_name(entry), source, ring, period, port)
+        timed = False
     app.engine.add(made, timed)
     return made

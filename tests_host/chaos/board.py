@@ -44,7 +44,7 @@ def harm(how):
     """Break the product in one way, to see the experiment notice."""
     from cistern.sync.uploader import Uploader
 
-    send, name = Uploader._send, Uploader._name
+    send, name = Uploader.send, Uploader._name
 
     async def ack_first(self, refs, *more):
         for ref in refs:
@@ -67,7 +67,7 @@ def harm(how):
     if how == "new names":
         Uploader._name = new_names
     else:
-        Uploader._send = {"ack first": ack_first, "block": block}[how]
+        Uploader.send = {"ack first": ack_first, "block": block}[how]
 
 
 if settings.get("harm"):

@@ -307,6 +307,28 @@ def test_a_component_that_could_not_be_made_is_tried_again_and_disturbs_nobody()
     assert b.missed == 0
 
 
+def test_a_fast_collector_without_a_hardware_timer_is_polled():
+    class Busy(Reader):
+        def timer(self, period_us, callback):
+            raise ValueError("all 4 timers are taken")
+
+    board, _ = _thermometer(("A1", "34"))
+    method = {
+        "method": "Analogs",
+        "capture_frequency_hz": 500,
+        "additional_params": {"reader_name": "A1"},
+    }
+    config = {"type": "data_manager", "attributes": {"capture_methods": [method]}}
+    board["service_configs"] = [config]
+    app = _app(json.dumps(_machine(board)), Busy())
+    (c,) = app.engine.collectors
+    (line,) = [text for level, text in app.port.lines if level == "warning" and "timers" in text]
+    assert "all 4 timers are taken; polled instead" in line
+    app.port.now += 10000
+    c.serve()
+    assert c.captured == 1
+
+
 def test_a_text_that_is_no_configuration_leaves_everything_as_it_is():
     app = _app(json.dumps(_machine(_sensor("a", 10))))
     _captured(app)

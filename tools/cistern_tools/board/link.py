@@ -13,10 +13,11 @@ from serial import SerialException
 
 from cistern_tools.board import BoardError
 
-# How long a board may be at something else, such as an erase or a TLS handshake, before it sees
-# that it was interrupted.
-INTERRUPT_S = 8
-_TRIES = 2
+# How long a board may be at something else, such as a start or a TLS handshake, before it sees
+# that it was interrupted. MicroPython drops an interrupt that comes in the middle of a timer's
+# callback, so it is told again.
+INTERRUPT_S = 5
+_TRIES = 6
 ANSWER_S = 60
 SILENCE_S = 5  # in the middle of an exchange
 _CHUNK = 256
@@ -50,7 +51,7 @@ class Link:
     def interrupt(self):
         """Stop the board's program, and take its REPL. Raises BoardError."""
         said = io.StringIO()
-        for _ in range(_TRIES):  # a board that is just starting may not have heard the first
+        for _ in range(_TRIES):
             with self._said(said), contextlib.suppress(TransportError, OSError):
                 self._transport.enter_raw_repl(soft_reset=False, timeout_overall=INTERRUPT_S)
                 return
