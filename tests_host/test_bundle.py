@@ -128,7 +128,7 @@ PACKAGE = {
         print(shape.sizes, shape.len, shape.packed(513), shape.helped(1), Shape.put("xy"))
         print(shape.table[0](shape), shape.table[1](shape, 41))
         made, area = app.square(3)
-        print(made.sizes, area, app.is_late(), type(made).__name__, type(shape).__name__)
+        print(made.sizes, area, app.is_late(), type(made).__name__)
     """,
 }
 UNITS = {"cistern.app": ("cistern.app",)}
@@ -174,7 +174,7 @@ def test_a_bundle_does_what_its_source_does(tmp_path):
     # That the choices of a bundle were made, and nothing was loaded before its time.
     assert "cistern.app 16 False" in said
     assert "fastabc71" in said
-    assert " True Square Shape" in said
+    assert " True Square" in said
 
 
 def test_modules_that_go_together_are_one_file(tmp_path):
@@ -194,6 +194,45 @@ def test_without_machine_code_the_plain_way_is_taken(tmp_path):
     assert made.unit_of["cistern.words.plain"] == "cistern.app"
     if micropython():
         assert "plainabc" in run(folder)
+
+
+def test_members_that_only_this_code_knows_get_short_names(tmp_path):
+    files = {
+        "cistern/__init__.py": "",
+        "cistern/port/__init__.py": "class Port:\n    def pulse(self):\n        return 1\n",
+        "cistern/late.py": "def measure(app):\n    return app.flow\n",
+        "cistern/app.py": """
+        import sys
+        from cistern.port import Port
+        class App:
+            level = pulse = append = 0
+            def __init__(self):
+                self.flow = self.rate = 5
+                self.level = self.pulse = self.late = 6
+                setattr(self, "rate", 7)
+            def drained(self):
+                return self.flow + self.rate + Port().pulse() + self.level
+        def run():
+            from cistern import late
+            app = App()
+            app.extra = 3
+            made = [app.drained(), app.extra, late.measure(app), app.level, app.late]
+            made.append(app.append)
+            return made
+        """,
+        "main.py": "from cistern.app import run\nprint(run())\n",
+    }
+    _, folder = bundle(tmp_path, files=files)
+    text = (folder / "cistern/app.py").read_text()
+    late = (folder / "cistern/late.py").read_text()
+    for name in ("drained", "flow", "level"):
+        assert name not in text, text
+    assert "measure" not in late and "flow" not in late
+    # What a text, the port or Python itself knows, and what is a module, too.
+    for name in ("self.rate", ".pulse", "app.append", "self.late"):
+        assert name in text, text
+    if micropython():
+        assert run(folder) == run(tmp_path / "lib") == "[19, 3, 5, 6, 6, 0]\n"
 
 
 def test_private_members_of_others_keep_their_names(tmp_path):

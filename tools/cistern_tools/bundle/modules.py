@@ -13,7 +13,8 @@ class BundleError(Exception):
 class Module:
     """One file. name: dotted. tree: without docstrings.
 
-    names: what it binds at its top level, without imports. imports: local name → (module, name)
+    names: what it binds at its top level, without imports; functions and classes: some of them.
+    imports: local name → (module, name)
     for what it takes from the package at its top level; outside: the same for other modules, with
     None as the name of a module itself.
     constants: name → int, those of names that are bound once, to a known number.
@@ -35,6 +36,8 @@ class Module:
                 for name_, value in _bindings(statement):
                     bound.setdefault(name_, []).append(value)
         self.names = list(bound)
+        functions = (ast.FunctionDef, ast.AsyncFunctionDef)
+        self.functions = {s.name for s in self.tree.body if isinstance(s, functions)}
         self.classes = {s.name for s in self.tree.body if isinstance(s, ast.ClassDef)}
         changed = {n for x in ast.walk(self.tree) if isinstance(x, ast.Global) for n in x.names}
         self.constants: dict[str, int] = {}

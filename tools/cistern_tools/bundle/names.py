@@ -8,52 +8,67 @@ import itertools
 import string
 from collections.abc import Iterable, Iterator
 
-# Names that .mpy files refer to by number (py/makeqstrdata.py), which cost nothing.
+from cistern_tools.bundle.members import bound, families, known, loose, mentioned
+from cistern_tools.bundle.modules import Module
+
+# Names that .mpy files refer to by number (py/makeqstrdata.py), which cost nothing. Without args
+# and value, which exceptions have.
 _FREE = """
-    abs all any append args bool builtins bytearray bytecode bytes callable chr clear close copy
+    abs all any append bool builtins bytearray bytecode bytes callable chr clear close copy
     count dict dir divmod end endswith eval exec extend find format from_bytes get getattr
     globals hasattr hash id index insert int isalpha isdigit isinstance islower isspace
     issubclass isupper items iter join key keys len list little locals lower lstrip main map
     micropython next object open ord pop popitem pow print range read readinto readline remove
     replace repr reverse rfind rindex round rsplit rstrip send sep set setattr setdefault sort
-    sorted split start startswith step stop str strip sum to_bytes tuple type update upper value
+    sorted split start startswith step stop str strip sum to_bytes tuple type update upper
     values write zip
 """.split()  # noqa: SIM905
 
 
 class ShortNames:
-    """Gives short names to what is private in `trees`, to globals and to parameters.
+    """Gives short names to members, to globals and to parameters of `modules`.
 
-    Private attributes that no class has together share a name.
+    Those among them that `is_open` says other code uses, too, keep the names of their members.
+    Members that no object has together share a name.
     """
 
-    def __init__(self, trees: list[ast.Module]) -> None:
-        self._read: set[str] = set()
-        self._keywords: set[str] = set()
-        members: set[str] = set()
-        for tree in trees:
-            for node in ast.walk(tree):
-                if isinstance(node, (ast.Name, ast.arg)):
-                    self._read.add(node.id if isinstance(node, ast.Name) else node.arg)
-                elif isinstance(node, ast.keyword) and node.arg:
-                    self._keywords.add(node.arg)
-                else:
-                    members |= _names([node])
+    def __init__(self, modules: Iterable[Module], is_open) -> None:
+        modules = list(modules)
+        trees = [m.tree for m in modules]
+        closed = [m for m in modules if not is_open(m.name)]
+        nodes = [n for tree in trees for n in ast.walk(tree)]
+        self._keywords = {n.arg for n in nodes if isinstance(n, ast.keyword) and n.arg}
+        members = mentioned(nodes)
+        self._read = {n.id if isinstance(n, ast.Name) else n.arg for n in nodes if _is_name(n)}
         self._read |= members
+        kept = set().union(*(mentioned(ast.walk(m.tree)) for m in modules if is_open(m.name)))
+        # A module is a member of the package that has it.
+        kept |= known(nodes) | {part for m in modules for part in m.name.split(".")}
+        own = set().union(*(bound(ast.walk(m.tree)) | m.functions for m in closed))
+        own = {n for n in own - kept if not n.startswith("_")}
         # Private attributes of others, such as asyncio.core._io_queue, are only read here.
-        own = set().union(*(_names(ast.walk(tree), ast.Store) for tree in trees))
-        together: dict[str, set[str]] = {}
-        for family in _families(trees):
+        own |= {n for t in trees for n in mentioned(ast.walk(t), ast.Store) if is_private(n)}
+        together: dict[str, set[str]] = {name: set() for name in own}
+        # What is stored from outside of a class may be anybody's.
+        anywhere = loose(m.tree for m in closed) & own
+        for family in (*families(trees, is_private), *(set(m.names) for m in closed)):
             for name in family & own:
-                together.setdefault(name, set()).update(family)
+                together[name] |= family & own | anywhere
+        for name in anywhere:
+            together[name] = own
+        # In the body of a class and in a module they hide what they are named like.
+        in_bodies = _read_in_bodies(trees)
+        in_modules = set().union(*(m.names for m in closed))
         self._short: dict[str, str] = {}
         # Those with the most neighbours first, so that few names are needed.
         for name in sorted(together, key=lambda n: (-len(together[n]), n)):
-            taken = members | {self._short.get(other, "") for other in together[name]}
+            taken = members | in_bodies | {self._short.get(o, "") for o in together[name]}
+            if name in in_modules:
+                taken |= self._read
             self._short[name] = next(c for c in _candidates() if c not in taken)
 
     def of(self, name: str) -> str:
-        """The short name of a private one; others stay."""
+        """The short name of a member; those that are used elsewhere stay."""
         return self._short.get(name, name)
 
     def fresh(self) -> Iterator[str]:
@@ -67,6 +82,11 @@ class ShortNames:
         return {name: next(fresh) for name in found}
 
 
+def is_private(name: str) -> bool:
+    """Whether its name says that only its own module has a use for it."""
+    return name.startswith("_") and not name.startswith("__") and len(name) > 1
+
+
 def _candidates() -> Iterator[str]:
     yield from _FREE
     for size in itertools.count(1):
@@ -74,46 +94,16 @@ def _candidates() -> Iterator[str]:
             yield "_" + "".join(letters)
 
 
-def _families(trees: list[ast.Module]) -> Iterable[set[str]]:
-    """Private members by classes that derive from each other, and those in functions."""
-    family: dict[str, set[str]] = {}
-    classes = []
-    for tree in trees:
-        for node in tree.body:
-            names = {n for n in _names(ast.walk(node)) if _is_private(n)}
-            if isinstance(node, ast.ClassDef):
-                family.setdefault(node.name, set()).update(names)
-                classes.append((node.name, [b.id for b in node.bases if isinstance(b, ast.Name)]))
-            else:
-                yield names
-    # Until nothing changes: a base has what those that derive from it have, and they have its.
-    before = None
-    while before != sum(map(len, family.values())):
-        before = sum(map(len, family.values()))
-        for name, bases in classes:
-            for base in bases:
-                family[name] = family[base] = family.setdefault(base, set()) | family[name]
-    yield from family.values()
+def _is_name(node: ast.AST) -> bool:
+    return isinstance(node, (ast.Name, ast.arg))
 
 
-def _names(nodes: Iterable[ast.AST], context: type = ast.expr_context) -> set[str]:
-    """What nodes call members of objects, or functions, which may be such.
-
-    context: ast.Store for those only that are made here.
-    """
+def _read_in_bodies(trees: list[ast.Module]) -> set[str]:
+    """Globals that the bodies of classes read, outside of their functions."""
     found = set()
-    for node in nodes:
-        if isinstance(node, ast.Attribute):
-            found |= {node.attr} if isinstance(node.ctx, context) else set()
-        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            found.add(node.name)
-        if isinstance(node, ast.ClassDef):
-            for statement in node.body:
-                if isinstance(statement, ast.Assign):
-                    stored = [n for t in statement.targets for n in ast.walk(t)]
-                    found.update(n.id for n in stored if isinstance(n, ast.Name))
+    for node in (n for tree in trees for n in ast.walk(tree) if isinstance(n, ast.ClassDef)):
+        for statement in node.body:
+            whole = isinstance(statement, ast.Assign)
+            parts = [statement.value] if whole else getattr(statement, "decorator_list", [])
+            found |= {n.id for p in parts for n in ast.walk(p) if isinstance(n, ast.Name)}
     return found
-
-
-def _is_private(name: str) -> bool:
-    return name.startswith("_") and not name.startswith("__") and len(name) > 1

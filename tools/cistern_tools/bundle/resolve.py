@@ -2,10 +2,17 @@
 
 import ast
 
-from cistern_tools.bundle.modules import BundleError, Module, imported
+from cistern_tools.bundle.modules import PACKAGE, BundleError, Module, imported
 
 # Rooms that the user's own models import from: their modules stay as they are.
 OPEN = ("cistern.resources",)
+# Beside them, what is called by people at the REPL, and by those models and MicroPython.
+_FACES = ("cistern.port",)
+
+
+def is_open(module: str) -> bool:
+    """Whether other code than the package's uses a module's members by their names."""
+    return module == PACKAGE or module.startswith(OPEN + _FACES)
 
 
 class Names:

@@ -18,8 +18,8 @@ from cistern_tools.bundle.modules import (
     name_of,
     path_of,
 )
-from cistern_tools.bundle.names import ShortNames
-from cistern_tools.bundle.resolve import OPEN, Names, statements
+from cistern_tools.bundle.names import ShortNames, is_private
+from cistern_tools.bundle.resolve import OPEN, Names, is_open, statements
 from cistern_tools.bundle.scopes import Renamer
 
 # What a board with a cloud loads later than the rest: unit → the modules it is loaded for. What
@@ -42,6 +42,9 @@ ROOTS = {
         "cistern.sync.uploader",
         "cistern.sync.polite",
     ),
+    "cistern.port.stream_mpy": ("cistern.port.stream_mpy",),
+    "cistern.port.dial_mpy": ("cistern.port.dial_mpy",),
+    "cistern.port.names_mpy": ("cistern.port.names_mpy",),
 }
 
 
@@ -78,14 +81,13 @@ class Bundle:
                 self._members[name] = [name]
         self._programs = {p: Module("__main__", p.read_text("utf-8"), native) for p in programs}
         everything = (*self.modules.values(), *self._programs.values())
-        self.short = ShortNames([m.tree for m in everything])
+        self.short = ShortNames(everything, is_open)
         # (module, name) → what it is called in its unit.
         self.names: dict[tuple[str, str], str] = {}
         # By unit: (module, name) → local name, of what it imports; and the names that are left.
         self._outside: dict[str, dict[tuple[str, str | None], str]] = {}
         self._taken: dict[str, set[str]] = {}
         self._fresh: dict[str, Iterator[str]] = {}
-        self._exported = self._find_exported()
         for unit in self._members:
             self._name(unit)
         for unit in self._members:
@@ -109,32 +111,28 @@ class Bundle:
         passed_on = self.modules[module].imports if module in self.modules else {}
         return self.home(*passed_on[name]) if name in passed_on else (module, name)
 
-    def _find_exported(self) -> set[tuple[str, str]]:
-        """What modules take from other units."""
-        found = set()
-        for module in (*self.modules.values(), *self._programs.values()):
-            for node in ast.walk(module.tree):
-                for source in imported(node).values() if isinstance(node, ast.stmt) else ():
-                    home = self.home(*source)
-                    if self.unit_of.get(home[0]) != self.unit_of.get(module.name):
-                        found.add(home)
-        return found
-
     def _name(self, unit: str) -> None:
         self._taken[unit] = set()
         self._fresh[unit] = self.short.fresh()
         self._outside[unit] = {}
-        for member in self._members[unit]:
-            module = self.modules[member]
-            for name, source in module.outside.items():
-                self._import(unit, member, name, source)
+        members = [self.modules[member] for member in self._members[unit]]
+        module = self.modules.get(unit)
+        if module:
+            # Others may call what it has as members of it, so this comes first.
             for name in module.names:
-                # Numbers are written out; what is alone in its unit may be called from anywhere.
-                if name in module.constants and unit != member:
+                if not is_private(name):
+                    self.names[unit, name] = self._take(unit, self.short.of(name))
+        for module in members:
+            for name, source in module.outside.items():
+                self._import(unit, module.name, name, source)
+            for name in module.names:
+                # Numbers are written out; people read the names of errors.
+                if (module.name, name) in self.names or (
+                    name in module.constants and unit != module.name
+                ):
                     continue
-                keep = name in module.classes or (member, name) in self._exported
-                keep = keep or (unit == member and name[0] != "_")
-                self.names[member, name] = self._take(unit, name if keep else None)
+                keep = name in module.classes and name.endswith("Error")
+                self.names[module.name, name] = self._take(unit, name if keep else None)
 
     def _name_imports(self, unit: str) -> None:
         for member in self._members[unit]:
