@@ -36,8 +36,8 @@ if settings.get("dns"):
     from cistern.port import stream_mpy, unix
 
     replace(unix, name_server=lambda: ("127.0.0.1", settings["dns"]))
-    tries = tuple([n // SCALE for n in stream_mpy._DNS_TRIES_MS])
-    replace(stream_mpy, _DNS_TRIES_MS=tries)
+    tries = tuple([n // SCALE for n in stream_mpy.DNS_TRIES_MS])
+    replace(stream_mpy, DNS_TRIES_MS=tries)
 
 
 def harm(how):
