@@ -7,9 +7,9 @@ import os
 import sys
 
 
-def read(path, mode="r"):
-    """The contents of a file."""
-    with open(path, mode) as f:
+def read(path):
+    """The text of a file."""
+    with open(path) as f:
         return f.read()
 
 
@@ -35,9 +35,9 @@ def main(settings):
             load(models, port.log)
         cloud = settings.get("cloud")
         if cloud:
-            ca = read(cloud["ca"], "rb") if cloud["ca"] else None
             secret = read(cloud["secret_file"]).strip()
-            app.connect_to(cloud["url"], ca, cloud["server_name"], cloud["part_id"], secret)
+            more = cloud["server_name"], cloud["part_id"], secret
+            app.connect_to(cloud["url"], cloud["ca"], *more)
         if not app.load(settings["machine"], read(settings["machine"])):
             return 2
     except (CisternError, ValueError, OSError) as e:

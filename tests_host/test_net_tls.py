@@ -202,7 +202,7 @@ NAME_SERVER = """
 from cistern.port import stream_mpy, unix
 connect = unix.Port.connect
 unix.name_server = lambda: ("127.0.0.1", {})
-stream_mpy._DNS_TRIES_MS = (100, 100)
+stream_mpy.DNS_TRIES_MS = (100, 100)
 """
 
 

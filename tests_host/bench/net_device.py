@@ -6,6 +6,7 @@ import json
 import sys
 import time
 
+from cistern.borrow import borrow
 from cistern.net.channel import Channel
 
 MICROPYTHON = sys.implementation.name == "micropython"
@@ -47,6 +48,8 @@ async def memory(task):
     peak = [0]
     for part in ("Lock", "Event", "wait_for"):
         getattr(asyncio, part)  # asyncio loads them when they are first used
+    for part in ("dial_mpy", "names_mpy"):
+        borrow("cistern.port." + part)  # whose dns and pem go with them on a board
     gc.collect()
     before = gc.mem_alloc()
 

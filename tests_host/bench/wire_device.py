@@ -58,7 +58,7 @@ async def watch():
     channel._link.fail("call", "the end of the measurement")
     channel._link = None
     await asyncio.sleep_ms(100)
-    found = {"peak": seen["peak"], "buffers": channel.rx_size + channel.tx_size}
+    found = {"peak": seen["peak"], "buffers": len(channel.rx) + len(channel.tx)}
     found["idle"] = look()
     print(json.dumps(found))
 

@@ -80,8 +80,8 @@ class _Ring:
     def __init__(self, codes):
         self._codes = codes
         need = 8 + 4 * len(codes)
-        self._buf = Bytes(need * _READINGS * 2)
-        size = len(self._buf)
+        self.buffer = Bytes(need * _READINGS * 2)
+        size = len(self.buffer)
         self._s = array.array("i", [0, 0, size, 0, 0, 0, 0, 0, 0, 0, 0, size, len(codes), need, 0])
         self._values = [1.5 if c == _F32 else 1 for c in codes]
 
@@ -145,7 +145,7 @@ class Native:
         if key not in self._known:
             ring = _Ring(bytes([2]) * size).fill(self._record.put)
             out = Bytes(4096)
-            lines = _lines(self._record.run, ring._s, ring._buf, out, 0, 10000)
+            lines = _lines(self._record.run, ring._s, ring.buffer, out, 0, 10000)
             self._known[key] = lines / _READINGS * NATIVE_US
         return self._known[key]
 

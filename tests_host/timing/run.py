@@ -70,7 +70,7 @@ def firmware(bench, text, rates, seconds, seed, sync=True, tick_us=1000, **board
             raise RuntimeError(port.lines)
         watched.attach(app.engine)
         if sync:
-            app.connect_to(URL, b"", None, "part", "secret")
+            app.connect_to(URL, None, None, "part", "secret")
         begin = clock.t[0]
         clock.forget()
         end = _until_stop(clock, app, seconds)

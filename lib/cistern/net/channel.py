@@ -1,11 +1,12 @@
 """gRPC calls over a connection that is made when it is needed, and kept.
 
-    channel = Channel(connect, "cloud.example:443")
-    reply = await channel.unary("/package.Service/Method", message)
+channel = Channel(connect, "cloud.example:443")
+reply = await channel.unary("/package.Service/Method", message)
 """
 
 import asyncio
 
+from cistern.borrow import borrow
 from cistern.errors import LinkError
 from cistern.net import const
 from cistern.net.grpc import Call, error, request
@@ -24,6 +25,7 @@ _HEADERS = const(1)
 _RESET = const(3)
 _GOAWAY = const(7)
 _END = const(10)
+_WHY = "cistern.net.why"
 
 
 class Link:
@@ -35,8 +37,7 @@ class Link:
         self.error = None
         self._stream = stream
         self._channel = channel
-        self._lock = asyncio.Lock()  # of writing and of _tx
-        self._tx = bytearray(channel.tx_size)
+        self._lock = asyncio.Lock()  # of writing and of the channel's tx
         self._flusher = None
         self._heard = False
         self.reader = asyncio.create_task(self._read())
@@ -63,7 +64,7 @@ class Link:
     async def _read(self):
         stream = self._stream
         conn = self.conn
-        buf = bytearray(self._channel.rx_size)
+        buf = self._channel.rx
         view = memoryview(buf)
         try:
             while True:
@@ -74,15 +75,13 @@ class Link:
                 for event in conn.receive(view[:n]):
                     self._on(event)
                 if conn.error:
-                    code = _error_name(conn.error.code)
+                    code = borrow(_WHY).error_name(conn.error.code)
                     self.fail("http2", f"the server broke HTTP/2: {code}", close=False)
                     await asyncio.wait_for(self._linger(buf), _CLOSE_S)
                 self.kick()
             if not conn.ready and not stream.alpn and self._channel.scheme == "https":
-                from cistern.net.why import NO_ALPN
-
-                self.fail("tls", NO_ALPN, False)
-            self.fail("connect", "the server closed the connection")
+                self.fail("tls", borrow(_WHY).NO_ALPN, False)
+            self.fail("connect", "closed by the server")
         except Exception as e:
             self._broke(e)
 
@@ -113,7 +112,7 @@ class Link:
         elif kind == _RESET:
             code = event[2]
             # A refused call was not processed, RFC 9113, section 8.7.
-            text = f"the call was reset: {_error_name(code)}"
+            text = f"call reset: {borrow(_WHY).error_name(code)}"
             call.fail("http2", text, True, code != _REFUSED_STREAM)
         call.event.set()
 
@@ -132,7 +131,7 @@ class Link:
                 self.kick()
                 await asyncio.sleep(channel.answer_ms / 1000)
                 if not self._heard:
-                    self.fail("http2", f"no answer to a PING within {channel.answer_ms} ms")
+                    self.fail("http2", f"no PING answered within {channel.answer_ms} ms")
                     return
 
     def kick(self):
@@ -164,7 +163,7 @@ class Link:
     async def send(self, call, pieces, left, end):
         """Send `left` bytes of DATA from an iterator of pieces, as the windows allow."""
         conn = self.conn
-        tx = memoryview(self._tx)
+        tx = memoryview(self._channel.tx)
         piece = b""
         while not call.error and not call.done:  # done: an early answer, the rest is not wanted
             async with self._lock:
@@ -187,7 +186,7 @@ class Link:
                 tx[:at] = conn.take()
                 if n or not left:
                     call.seen = call.seen or not left
-                    conn.data_header(self._tx, at, call.stream, n, end and not left)
+                    conn.data_header(tx, at, call.stream, n, end and not left)
                     at = stop
                 if at:
                     await self._put(tx[:at])
@@ -199,12 +198,6 @@ class Link:
         self.kick()
         if call.error:
             raise call.error
-
-
-def _error_name(code):
-    from cistern.net.why import error_name
-
-    return error_name(code)
 
 
 async def _expire(call, ms):
@@ -230,6 +223,7 @@ class Channel:
         1,431 fill a TCP segment of 1,460; 4,096 is the largest record that ESP32's mbedTLS sends.
     table: bytes of memory for header fields that the server repeats (HPACK).
     within: async (awaitable, seconds), like asyncio.wait_for; stream_host has a faster one.
+    memory: makes a bytearray of a size.
     """
 
     def __init__(
@@ -245,6 +239,7 @@ class Channel:
         tx_size=1431,
         table=0,
         within=asyncio.wait_for,
+        memory=bytearray,
     ):
         self.authority = authority
         self.scheme = scheme
@@ -252,8 +247,9 @@ class Channel:
         self.answer_ms = answer_ms
         self.window = window
         self.max_message = max_message
-        self.rx_size = rx_size
-        self.tx_size = tx_size
+        # For good: a piece of heap so large may be hard to find when a connection begins.
+        self.rx = memory(rx_size)
+        self.tx = memory(tx_size)
         self.table = table
         self._connect = connect
         self._within = within
@@ -308,7 +304,7 @@ class Channel:
                 await call.send(message, size, True)
                 body = await call.receive()
                 if body is None or await call.receive() is not None:
-                    raise error(_INTERNAL, "not one message in the answer")
+                    raise error(_INTERNAL, "an answer of not one message")
                 call.message = body
                 return call
             except LinkError as e:

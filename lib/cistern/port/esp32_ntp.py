@@ -8,7 +8,7 @@ import socket
 from asyncio import core
 from struct import unpack
 
-from cistern.port import stream_mpy
+from cistern.borrow import borrow
 
 SERVER = "pool.ntp.org"
 _PORT = 123
@@ -21,10 +21,10 @@ _ERA = 1 << 32
 async def utc_us(port, look_up):
     """Microseconds since 1970. Raises LinkError, OSError, asyncio.TimeoutError.
 
-    The server is "ntp" of NVS, host or host:port, or else pool.ntp.org. look_up: of stream_mpy.
+    The server is "ntp" of NVS, host or host:port, or else pool.ntp.org. look_up: see stream_mpy.
     """
     host, _, number = (port.setting("ntp") or SERVER).partition(":")
-    address = await stream_mpy.resolve(host, look_up)
+    address = await borrow("cistern.port.names_mpy").resolve(host, look_up)
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     try:
         sock.setblocking(False)

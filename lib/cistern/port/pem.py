@@ -1,4 +1,4 @@
-"""Certificates as text (RFC 7468)."""
+"""Certificates as they are given: text (RFC 7468), DER or files."""
 
 from binascii import a2b_base64
 
@@ -16,3 +16,11 @@ def ders(pem):
     if not found:
         raise ValueError("neither DER nor PEM")
     return found
+
+
+def authority(tls):
+    """The CA certificates of connect()'s dict, bytes or text; None without any. Raises OSError."""
+    if tls.get("ca") or not tls.get("ca_file"):
+        return tls.get("ca")
+    with open(tls["ca_file"], "rb") as f:
+        return f.read()

@@ -7,6 +7,7 @@ import ssl
 import sys
 
 from cistern.errors import LinkError
+from cistern.port.pem import authority
 
 ALPN = True  # this runtime offers it
 
@@ -78,13 +79,15 @@ def context(tls):
     if tls.get("insecure"):
         ctx.check_hostname = False
         ctx.verify_mode = ssl.CERT_NONE
-    elif tls.get("ca"):
-        try:
-            ctx.load_verify_locations(cadata=_certificates(tls["ca"]))
-        except (ssl.SSLError, ValueError) as e:
-            raise LinkError("tls", f"the CA certificates cannot be read: {e}", False) from None
     else:
-        ctx.load_default_certs()
+        try:
+            ca = authority(tls)
+            if ca:
+                ctx.load_verify_locations(cadata=_certificates(ca))
+            else:
+                ctx.load_default_certs()
+        except (OSError, ValueError) as e:  # SSLError is an OSError
+            raise LinkError("tls", f"the CA certificates cannot be read: {e}", False) from None
     if tls.get("cert"):
         _load_chain(ctx, tls["cert"], tls["key"])
     return ctx

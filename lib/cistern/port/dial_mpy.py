@@ -1,0 +1,105 @@
+"""Opening the byte stream of MicroPython: the name's address, the connection, what TLS is told.
+
+Borrowed by stream_mpy: the memory of this is needed for the handshake, which comes after it.
+"""
+
+import errno
+import select
+import socket
+import ssl
+from asyncio import core
+
+from cistern.borrow import borrow
+from cistern.errors import LinkError
+from cistern.port.pem import authority, ders
+from cistern.port.stream_mpy import alpn, os_error
+
+# Without it, the last part of an upload waits for the peer's delayed ACK, 40 ms.
+_TCP_NODELAY = 1
+_IPPROTO_TCP = 6
+
+
+async def _context(tls, room):
+    """An SSLContext from the dict that stream_mpy.connect() takes; see there for `room`, too."""
+    ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    secure = not tls.get("insecure")
+    # Some builds start with CERT_NONE: always say it.
+    ctx.verify_mode = ssl.CERT_REQUIRED if secure else ssl.CERT_NONE
+    whose = "CA"
+    try:
+        found = _ders(authority(tls)) if secure else ()
+        if room:
+            await room()
+        for der in found:
+            ctx.load_verify_locations(cadata=der)
+        if tls.get("cert"):
+            whose = "client"
+            ctx.load_cert_chain(_ders(tls["cert"])[0], _ders(tls["key"])[0])
+    except (OSError, ValueError) as e:
+        text = f"the {whose} certificates cannot be read: {e}"
+        raise LinkError("tls", text, False) from None
+    return ctx
+
+
+def _ders(given):
+    """The DER objects in what was given as DER or as PEM."""
+    if given and given[0] == 0x30:  # a SEQUENCE, what DER of all these begins with
+        return (given,)
+    return ders(given)
+
+
+async def dial(host, port, tls, look_up, room):
+    """(socket, name of the server that a TLS handshake is to verify, or None); see
+    stream_mpy.connect(). Raises LinkError.
+    """
+    address = await borrow("cistern.port.names_mpy").resolve(host, look_up)
+    try:
+        family, kind, _, _, where = socket.getaddrinfo(address, port, 0, socket.SOCK_STREAM)[0]
+    except OSError:
+        raise LinkError("dns", f"the name {host} cannot be resolved") from None
+    sock = socket.socket(family, kind)
+    done = False
+    try:
+        sock.setblocking(False)
+        try:
+            # Not every build has names for these, nor does every one take them.
+            sock.setsockopt(_IPPROTO_TCP, _TCP_NODELAY, 1)
+        except OSError:
+            pass
+        try:
+            sock.connect(where)
+        except OSError as e:
+            if e.errno != errno.EINPROGRESS:
+                raise
+        await _writable(sock)
+        name = None
+        stream = sock
+        if tls:
+            name = tls.get("server_name") or host
+            context = await _context(tls, room)
+            if alpn:
+                alpn.set(("h2",))  # for this context only: other programs may want HTTP/1.1
+            stream = context.wrap_socket(sock, server_hostname=name, do_handshake_on_connect=False)
+        done = True
+        return stream, name
+    except OSError as e:
+        why = os_error(e)
+        raise LinkError("connect", f"cannot connect to {host} port {port}: {why}") from None
+    except MemoryError:
+        raise LinkError("tls", "not enough memory for a TLS connection") from None
+    finally:
+        if alpn:
+            alpn.set(None)
+        if not done:
+            sock.close()
+
+
+def _writable(sock):
+    """Wait until a connection attempt is over; raises OSError when it failed."""
+    yield core._io_queue.queue_write(sock)
+    poll = select.poll()
+    poll.register(sock, select.POLLOUT)
+    for _, flags in poll.poll(0):
+        if flags & (select.POLLERR | select.POLLHUP):
+            sock.recv(1)  # raises what went wrong
+            raise OSError(errno.ECONNRESET)
