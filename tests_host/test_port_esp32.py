@@ -24,6 +24,8 @@ PARTS = (
     "errors",
     "port/__init__",
     "port/dns",
+    "port/dial_mpy",
+    "port/names_mpy",
     "port/stream_mpy",
     "port/pem",
     "port/tls_why",
@@ -166,18 +168,18 @@ sys.modules["_thread"] = Threads
 p = Port()
 print(p.wlan.isconnected())
 asyncio.run(tries(p, "127.0.0.1", 1, None, 3000))
-print(p._held, p.wlan.isconnected(), p.wlan.config("reconnects"), p.wlan.config("pm"))
+print(p.wlan.isconnected(), p.wlan.config("reconnects"), p.wlan.config("pm"))
 p.feed()
 p.feed()
 print(p.wlan.config("pm"))
 """,
         {**WIFI, "cloud_url": "https://127.0.0.1", "ntp": "127.0.0.1:1"},
     )
-    assert "stack 14336\nstack 0\nstack 28672\nstack 0\nFalse\nthread over" in said
-    assert said.count("thread over") == 2  # Wi-Fi's before it is joined, then that of TLS
+    assert "stack 14336\nstack 0\nstack 32768\nstack 0\nFalse\nthread" in said
+    assert said.count("thread over") == 1  # Wi-Fi's: there was no server, so TLS needs nothing
     assert f"Wi-Fi {NET}: 127.0.0.1" in said
     assert "connect True cannot connect to 127.0.0.1 port 1: connection refused" in said
-    assert "[] True 1 0" in said and said.rstrip().splitlines()[-2] == "1"
+    assert "True 1 0" in said and said.rstrip().splitlines()[-2] == "1"
 
 
 @pytest.mark.parametrize(
@@ -252,7 +254,7 @@ def test_hardware_has_the_face_that_models_use(on_chip):
         """
 p = Port()
 import sys
-print([n for n in sys.modules if n.startswith("cistern.port.esp32_")])
+print([n for n in sys.modules if n.startswith("cistern.port.esp32_")], p.spare)
 print(p.adc(34).read_uv() > 0, p.pin(4, "in", "up").value(), p.pin(34, "in", "up").value())
 out = p.pin(5, "out")
 out.value(1)
@@ -271,7 +273,7 @@ except AttributeError:
     print("no attribute")
 """
     )
-    assert "[]" in said, "hardware is loaded though nobody asked"
+    assert "['cistern.port.esp32_spare'] None" in said, "hardware is loaded though nobody asked"
     assert "True 0 0\n1 True () True\nno connection\n" in said
     assert "this firmware has no pulse counter" in said and "no attribute" in said
 
@@ -373,3 +375,65 @@ def test_a_chip_that_is_not_fed_resets(on_chip):
 def test_nothing_resets_a_chip_that_somebody_uses_at_the_repl(on_chip):
     said = on_chip(WATCHDOG + "p.leave()\ntime.sleep_ms(400)\np.feed()\nprint('left')\n")
     assert "left" in said and BITE not in said
+
+
+def test_buffers_lie_beside_the_heap_while_there_is_room(on_chip):
+    said = on_chip(
+        """
+import uctypes
+from cistern.port.esp32_spare import Spare
+ram = bytearray(b"x" * 1024)
+begin = uctypes.addressof(ram)
+spare = Spare(((begin, begin + 768), (begin + 768, begin + 1024)))
+def where(buf):
+    at = uctypes.addressof(buf) - begin
+    return at if 0 <= at < 1024 else None
+a = spare.take(200)
+b = spare.take(301)
+c = spare.take(100)
+print([where(x) for x in (a, b, c, spare.take(2000))], spare.free, sum(a) + sum(b) + sum(c))
+b[300] = 7
+spare.give(spare.take(2000))
+spare.give(b)
+spare.give(c)
+print(where(spare.take(768)), spare.free, ram[:4], Port().spare)
+"""
+    )
+    # The smallest hole that takes it; where none does, the heap.
+    assert "[768, 0, 304, None] 416 0" in said
+    assert "0 56 bytearray(b'\\x00\\x00\\x00\\x00') None" in said
+
+
+def test_memory_for_tls_that_does_not_come_back_ends_in_a_restart(on_chip):
+    said = on_chip(
+        """
+import _thread, sys
+room = 1 << 20
+class Threads:
+    allocate_lock = staticmethod(_thread.allocate_lock)
+    asked = 0
+    @staticmethod
+    def stack_size(n):
+        Threads.asked = n
+    @staticmethod
+    def start_new_thread(wait, args):
+        if Threads.asked > room:
+            raise OSError("can't create thread")
+        _thread.start_new_thread(wait, args)
+sys.modules["_thread"] = Threads
+p = Port()
+tls = {"insecure": True}
+FEW = (20000,) * 5
+for room in (1 << 20,) + FEW + (1 << 20,) + FEW:
+    asyncio.run(tries(p, "127.0.0.1", 1, tls, 3000))
+    asyncio.run(p._net._tls.release())
+print("not yet", p.worn)
+for room in FEW[:2]:
+    asyncio.run(tries(p, "127.0.0.1", 1, tls, 3000))
+    asyncio.run(p._net._tls.release())
+print("now", p.worn)
+""",
+        {**WIFI, "cloud_url": "https://127.0.0.1", "ntp": "127.0.0.1:1"},
+    )
+    assert "not yet False" in said and "now True" in said
+    assert said.count("memory for TLS is in pieces") == 1

@@ -4,6 +4,7 @@ the log erase ahead where nothing is due.
 
 from cistern.capture.collector import REASONS
 from cistern.errors import StoreError
+from cistern.record import MAX_READING
 
 const = int  # MicroPython's compiler knows const() by its name
 
@@ -51,12 +52,13 @@ class Engine:
     """Runs collectors over one log.
 
     flush_us: age at which the oldest reading in RAM is made durable. alive: set in each turn.
-    running: cleared it ends run(), which may be called again.
+    running: cleared it ends run(), which may be called again. scratch: what rings share (Ring).
+    memory: makes a bytearray of a size.
     """
 
     alive = False
 
-    def __init__(self, port, log, flush_us=1000000):
+    def __init__(self, port, log, flush_us=1000000, memory=bytearray):
         self.collectors = []
         self.flush_us = flush_us
         self._polled = []
@@ -65,7 +67,8 @@ class Engine:
         self._tries = _QUIET_TRIES
         self._port = port
         self._log = log
-        self._scratch = bytearray(MAX_PARCEL)
+        self._parcel = memory(MAX_PARCEL)
+        self.scratch = memoryview(memory(MAX_READING + 16))
         self.running = self._started = False
         self._settle = None
         self._look_at = self._erase_at = self._next = port.ticks_us()
@@ -98,6 +101,9 @@ class Engine:
         if sealed and collector in self._leaving and not collector.ring.readings:
             self._leaving.remove(collector)
             self.collectors.remove(collector)
+            spare = getattr(self._port, "spare", None)
+            if spare:
+                spare.give(collector.ring.buffer)
 
     async def run(self):
         """Serve until stop(); the collectors' counts are the result."""
@@ -274,8 +280,8 @@ class Engine:
         room = min(self._log.room(ring.definition), size)
         sealed = None
         if 0 < room < MAX_PARCEL:
-            sealed = ring.seal(memoryview(self._scratch)[:room], tick, uptime)
-        return sealed or ring.seal(self._scratch, tick, uptime)
+            sealed = ring.seal(memoryview(self._parcel)[:room], tick, uptime)
+        return sealed or ring.seal(self._parcel, tick, uptime)
 
     def flush(self):
         """Seal everything, whatever its age. True when nothing is left in RAM."""

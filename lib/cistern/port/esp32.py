@@ -14,6 +14,7 @@ import machine
 from esp32 import NVS, Partition
 
 from cistern.borrow import borrow
+from cistern.port.esp32_spare import spare
 
 # More than the longest time that nothing but one call runs: a start from a slow filesystem.
 WATCHDOG_MS = 60000
@@ -23,11 +24,6 @@ IDLE_MS = 86400000
 _EPOCH = 946684800 if time.gmtime(0)[0] == 2000 else 0
 _MARK = b"utc"
 _MAX_SETTING = 512
-_THREAD_END_MS = 50  # FreeRTOS' idle task frees the stack of a thread that has ended
-# Wi-Fi's packets, and TLS: 27 KB while connected (records of 16 KB in, 4 KB out), 10 KB more in a
-# handshake, of which Wi-Fi has most to spare. Of 98 KB, when Wi-Fi has started.
-WIFI_RESERVE = 14336
-TLS_RESERVE = 28672
 # machine.PWRON_RESET to SOFT_RESET are 1 to 5.
 _RESETS = ("unknown", "power on", "hard reset", "watchdog", "deep sleep", "soft reset")
 _ROOMS = {
@@ -49,10 +45,12 @@ class Port:
     """The port's face (docs/DESIGN.md) on the chip.
 
     reset_cause: why the chip started. wlan: network.WLAN, or None where no network is configured.
+    spare: memory beside the heap (esp32_spare.Spare), or None. worn: a restart is needed.
     """
 
     name = "esp32"
     wifi = True
+    worn = False
     health = None
     channel = {}
     ticks_us = staticmethod(time.ticks_us)
@@ -70,8 +68,8 @@ class Port:
         found = Partition.find(Partition.TYPE_DATA, label="capture")
         self.flash = found[0] if found else None
         self.reset_cause = _RESETS[machine.reset_cause()]
+        self.spare = spare()
         self._net = self.wlan = None
-        self._held = []
         if self.setting("ssid"):
             import network
 
@@ -80,37 +78,13 @@ class Port:
             self.wlan.active(True)
             url = self.setting("cloud_url")
             if url:
-                self._hold(WIFI_RESERVE)
-                if url[:5] == "https":
-                    self._hold(TLS_RESERVE)
                 # Loaded while there still are large pieces of heap.
                 self._network()
+                self._net.reserve(url[:5] == "https")
         # Certificates are checked against a clock, and some time in the past is better than 2000.
         floor = int(self.setting("clock") or 0)
         if floor > time.time() + _EPOCH:
             self._set_rtc(floor, 0)
-
-    def _hold(self, size):
-        """Keep `size` bytes of the system's heap from Python's, until yield_reserve().
-
-        When Python's heap is full it doubles, and then takes the largest piece that the system
-        has, for good (py/gc.c, gc_try_add_heap). So what the network will need is the stack of a
-        thread that waits, while the program is loaded.
-        """
-        import _thread
-
-        lock = _thread.allocate_lock()
-        lock.acquire()
-        _thread.stack_size(size)
-        _thread.start_new_thread(lock.acquire, ())
-        _thread.stack_size(0)
-        self._held.append(lock)
-
-    async def yield_reserve(self):
-        """From here on the network may have what is held for Wi-Fi, after the second call all."""
-        if self._held:
-            self._held.pop(0).release()
-            await asyncio.sleep_ms(_THREAD_END_MS)
 
     def uptime_us(self):
         """Microseconds since this boot. Has to be called every nine minutes."""

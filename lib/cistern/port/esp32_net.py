@@ -5,10 +5,18 @@ import asyncio
 from cistern.borrow import borrow
 from cistern.errors import LinkError
 from cistern.port import stream_mpy
+from cistern.port.esp32_reserve import Reserve
 
 # A scan of all channels takes 2 to 3 s, the handshake of WPA and DHCP up to 5 s on a bad day. This
 # is part of a call, which may take 20 s in all.
 JOIN_MS = 12000
+# Of 98 KB that the system has once Wi-Fi has started: what Wi-Fi sends, and TLS, which takes
+# 27 KB (records of 16 KB in, 4 KB out) and 14 KB more in a handshake, some of it Wi-Fi's.
+WIFI_RESERVE = 14336
+TLS_RESERVE = 32768
+# So many connections that fail in a row, where Python's heap has taken memory of TLS, end in a
+# restart, which is the only way to get it back.
+_HOPELESS = 6
 _POLL_MS = 100
 _ATTEMPT_US = 10000000
 _DNS_PORT = 53
@@ -23,6 +31,14 @@ class Net:
         self._port = port
         self._busy = False  # something was written since rest()
         self._again = 0  # uptime from which the radio may be told to try anew
+        self._wifi = self._tls = None
+        self._failed = 0
+
+    def reserve(self, tls):
+        """Hold what Wi-Fi, and where `tls` is True TLS, will need, while the program is loaded."""
+        self._wifi = Reserve(WIFI_RESERVE)
+        if tls:
+            self._tls = Reserve(TLS_RESERVE)
 
     async def join(self):
         """Be on the network; raises LinkError. Who calls again paces the tries."""
@@ -60,7 +76,8 @@ class Net:
 
     async def connect(self, host, port, tls, timeout_ms):
         """Join, learn the time if the board has none, and open the stream."""
-        await self._port.yield_reserve()
+        if self._wifi:
+            await self._wifi.release()
         await self.join()
         if self._port.utc_us() is None:
             try:
@@ -69,10 +86,28 @@ class Net:
             except (LinkError, OSError, asyncio.TimeoutError) as e:
                 self._port.log("warning", "no time by NTP: %s" % (str(e) or "no answer"))
         self.wake()
-        await self._port.yield_reserve()
-        stream = await stream_mpy.connect(host, port, tls, timeout_ms, self._look_up)
+        hold = self._tls if tls else None
+        room = hold and hold.release
+        stream = None
+        try:
+            stream = await stream_mpy.connect(host, port, tls, timeout_ms, self._look_up, room)
+        finally:
+            if hold and not stream:
+                self._hold()
         stream.on_write = self.wake
+        if hold:
+            stream.on_close = self._hold
         return stream
+
+    def _hold(self):
+        """A connection with TLS is over, or there was none."""
+        self._tls.hold()
+        self._failed += 1
+        if self._tls.whole:
+            self._failed = 0
+        elif self._failed >= _HOPELESS and not self._port.worn:
+            self._port.worn = True
+            self._port.log("warning", "memory for TLS is in pieces: the board starts anew")
 
     def _look_up(self, host):
         return None, (self._port.wlan.ifconfig()[3], _DNS_PORT)

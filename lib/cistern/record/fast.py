@@ -52,7 +52,7 @@ def put(self, tick: int, latency: int, values):
     if s[_HEAD] + s[_NEED] > s[_FREE]:
         self._reserve(s[_NEED])
     at = s[_HEAD] + 8
-    b = ptr8(self._buf)
+    b = ptr8(self.buffer)
     codes = ptr8(self._codes)
     i = 0
     while i < n:
@@ -80,7 +80,7 @@ def put(self, tick: int, latency: int, values):
                 k >>= 7
                 at += 1
         else:
-            pack_into("<f", self._buf, at, v)
+            pack_into("<f", self.buffer, at, v)
             at += 3
             k = b[at]
         b[at] = k
@@ -90,7 +90,7 @@ def put(self, tick: int, latency: int, values):
     s[_LAST] = tick
     k += ((tick - k + _HALF) & _MASK) - _HALF
     s[_EPOCH] += k >> 30
-    w = ptr32(self._buf)
+    w = ptr32(self.buffer)
     i = s[_HEAD]
     w[i >> 2] = at - i | latency << 12
     w[(i >> 2) + 1] = tick | s[_EPOCH] << 30

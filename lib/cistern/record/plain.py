@@ -31,7 +31,7 @@ _LONG = const(0xFFFFF)
 
 def put(self, tick, latency, values):
     """Ring.put()."""
-    s, b, codes = self._s, self._buf, self._codes
+    s, b, codes = self._s, self.buffer, self._codes
     if len(values) != s[_FIELDS] or latency >> 19:
         self._other(tick, latency, values)
         return

@@ -68,19 +68,21 @@ class Ring:
     period_us: nominal time between readings, 0 for none. shape: what put() takes; without it, and
     for readings that differ, put_payload() finds the shape. definition: of the shape that readings
     now have. overwritten: readings lost because the ring was full; the caller sets it to 0 when it
-    has counted them.
+    has counted them. memory: makes a bytearray of a size; buffer: the one that has the readings.
+    scratch: a memoryview of MAX_READING + 16 bytes, which rings may share.
     """
 
-    _scratch = memoryview(bytearray(MAX_READING + 16))
     put = put
 
-    def __init__(self, stream, size, period_us, shape=None):
+    def __init__(self, stream, size, period_us, shape=None, memory=bytearray, scratch=None):
         self.size = size & -4
         self.overwritten = 0
         self._gone = 0  # sealed readings that were overwritten before their parcel was released
         self._stream = stream
         self._period = period_us if period_us < _MAX_GAP else 0
-        self._buf = bytearray(size + 8)  # a reading's head may be read where only 8 bytes are one
+        # A reading's head may be read where only 8 bytes are one.
+        self.buffer = memory(size + 8)
+        self._scratch = scratch
         self._s = array.array("i", bytes(64))
         self._empty()
         self._definitions = {}
@@ -107,7 +109,7 @@ class Ring:
         if s[_COUNT]:
             self._reserve(8)
         if s[_COUNT]:
-            pack_into("<II", self._buf, s[_HEAD], 0, number)
+            pack_into("<II", self.buffer, s[_HEAD], 0, number)
             s[_HEAD] += 8
         else:
             s[_OLDEST] = number
@@ -136,7 +138,7 @@ class Ring:
         return self._oldest() & _MASK if self._s[_COUNT] else None
 
     def _oldest(self):
-        return unpack_from("<I", self._buf, self._s[_TAIL] + 4)[0]
+        return unpack_from("<I", self.buffer, self._s[_TAIL] + 4)[0]
 
     def put_payload(self, requested_tick, latency_us, payload):
         """Keep a reading; payload: the dict that becomes SensorData.struct.
@@ -144,6 +146,8 @@ class Ring:
         Raises TypeError or ValueError for what cannot be kept; the ring is then as it was.
         """
         s = self._s
+        if self._scratch is None:
+            self._scratch = memoryview(bytearray(MAX_READING + 16))
         n = self.shape.put(self._scratch, payload)
         if n < 0:
             if self.shape.codes:
@@ -161,13 +165,13 @@ class Ring:
         s[_EPOCH] += last + (requested_tick - last + _HALF & _MASK) - _HALF >> 30
         latency = max(latency_us, 0)
         if latency >= _LONG:
-            pack_into("<I", self._buf, at, latency)
+            pack_into("<I", self.buffer, at, latency)
             at += 4
             latency = _LONG
-        self._buf[at : at + n] = self._scratch[:n]
+        self.buffer[at : at + n] = self._scratch[:n]
         n += at - s[_HEAD]
         time = requested_tick | (s[_EPOCH] & 3) << 30
-        pack_into("<II", self._buf, s[_HEAD], n | latency << 12, time)
+        pack_into("<II", self.buffer, s[_HEAD], n | latency << 12, time)
         s[_HEAD] += n + 3 & -4
         s[_COUNT] += 1
 
@@ -196,12 +200,12 @@ class Ring:
                 self._drop()
 
     def _drop(self):
-        b, t = self._buf, self._s[_TAIL]
+        b, t = self.buffer, self._s[_TAIL]
         self._forget(t + (b[t] | (b[t + 1] & 15) << 8) + 3 & -4, 1)
 
     def _forget(self, t, n):
         """The n oldest readings, which end at t, make room."""
-        s, b = self._s, self._buf
+        s, b = self._s, self.buffer
         s[_COUNT] -= n
         if not s[_COUNT]:
             s[_OLDEST] = s[_SHAPE]
@@ -239,7 +243,7 @@ class Ring:
         age = (now_tick | s[_EPOCH] << 30) - self._oldest() & 0xFFFFFFFF
         if age >> 31:
             age = 0
-        pos = run(s, self._buf, buf, put_uint(buf, 0, max(now_uptime_us - age, 0)), self._period)
+        pos = run(s, self.buffer, buf, put_uint(buf, 0, max(now_uptime_us - age, 0)), self._period)
         if not s[_SEALED]:
             return None
         return Sealed(self._definitions[s[_OLDEST]], memoryview(buf)[:pos], s[_SEALED])

@@ -22,7 +22,7 @@ _HALF = const(0x20000000)
 @micropython.viper
 def put_rows(ring, times, values, n: int):
     s = ptr32(ring._s)
-    w = ptr32(ring._buf)
+    w = ptr32(ring.buffer)
     t = ptr32(times)
     v = ptr32(values)
     need = s[_NEED]
