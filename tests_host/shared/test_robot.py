@@ -5,7 +5,7 @@ import json
 from binascii import unhexlify
 
 from cistern.cloud.journal import LINE_BYTES, LOG_BYTES, MAX_LINE, Journal
-from cistern.cloud.kept import STATE, keep, kept
+from cistern.cloud.kept import STATE, keep, kept, started
 from cistern.cloud.machine import read_config, read_struct
 from cistern.cloud.plain import field
 from cistern.cloud.protobuf import Writer, fields, find
@@ -264,6 +264,47 @@ def test_what_cannot_be_kept_as_json_is_no_obstacle_at_the_next_start():
         assert kept(app) == (None, None)
     keep(app, "r9", {"components": [1.5]})
     assert kept(app) == ("r9", {"components": [1.5]})
+
+
+def _no_room():
+    """A board that had no memory for "r2" while it ran "r1"."""
+    app = Machine(Config=_answer())
+    robot = _run(app, 5)
+    app.answers[CONFIG] = _answer("b", "r2")
+    app.refuses = MemoryError("memory allocation failed")
+    _run(app, 20, robot)
+    return app
+
+
+def _next_start(app):
+    again = Machine()
+    again.state = app.state
+    return again, kept(again)
+
+
+def test_one_that_there_is_no_room_for_is_taken_by_a_restart():
+    app = _no_room()
+    assert app.restarting and "r1" in app.state[STATE]
+    app, (revision, machine) = _next_start(app)
+    assert revision == "r2" and machine["components"][0]["name"] == "b"
+    started(app)
+    assert "r2" in app.state[STATE]
+    _, (revision, machine) = _next_start(app)
+    assert revision == "r2" and machine["components"][0]["name"] == "b"
+
+
+def test_one_that_does_not_even_start_is_not_tried_for_ever():
+    app = _no_room()
+    app, _ = _next_start(app)  # which ends before started()
+    for _ in range(2):
+        app, (revision, machine) = _next_start(app)
+        # As what the cloud has it is known, so that it is not taken again.
+        assert revision == "r2" and machine["components"][0]["name"] == "a"
+        started(app)
+        assert "r1" in app.state[STATE]
+    assert not any("did not start" in text for _, text in app.said), "it is said once"
+    keep(app, "r3", {"components": []})
+    assert _next_start(app)[1] == ("r3", {"components": []})
 
 
 # The log.

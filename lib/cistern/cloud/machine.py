@@ -26,7 +26,14 @@ def change(app, config, revision):
     try:
         if name:
             machine = read_config(config)
-            app.take(machine)
+            try:
+                app.take(machine)
+            except MemoryError:
+                # TLS has what it takes; at the start there is more.
+                borrow("cistern.cloud.kept").keep_for_restart(app.port, revision, machine)
+                app.restarting = True
+                log("warning", "the board restarts to take the cloud's configuration %s" % name)
+                return
             _keep(app.port, revision, machine)
             log("info", "the cloud's configuration %s runs" % name)
         else:
