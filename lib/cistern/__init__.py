@@ -21,9 +21,8 @@ def start():
     try:
         from cistern.borrow import borrow
 
-        app, text = borrow("cistern.setup").start(_port)
-        if app.load("/machine.json", text):
-            _app = app
+        _app = borrow("cistern.setup").start(_port)
+        if _app:
             asyncio.run(_app.run(0, None))
     except KeyboardInterrupt:
         pass

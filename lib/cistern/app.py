@@ -18,15 +18,18 @@ class App:
 
     cloud_at: what online.connect_to() knows of the cloud, None without one. revision: see
     cloud.robot.Robot. components and marks: see machine.py. pace: see online.tune(). synced:
-    {stream definition: readings that the cloud took since start}.
+    {stream definition: readings that the cloud took since start}. memory(size): makes a buffer.
+    hole: see online.HOLE.
     """
 
-    log = clock = engine = cloud = uploader = robot = journal = revision = cloud_at = None
+    log = clock = engine = cloud = uploader = robot = journal = revision = cloud_at = hole = None
     restarting = False
     ring_room = 0
 
     def __init__(self, port):
         self.port = port
+        spare = getattr(port, "spare", None)
+        self.memory = spare.take if spare else bytearray
         port.health = self.status
         self.components = {}
         self.marks = {}
@@ -67,7 +70,7 @@ class App:
             borrow("cistern.online").tune(self)
 
     def connect_to(self, *cloud):
-        """Sync to a cloud: its url, ca (PEM or DER), server_name, part_id and secret.
+        """Sync to a cloud: its url, ca_file (PEM or DER), server_name, part_id and secret.
 
         Raises ValueError for a URL that is none.
         """
@@ -90,6 +93,8 @@ class App:
             if self.engine.alive:
                 self.engine.alive = False
                 self.port.feed()
+            if getattr(self.port, "worn", False):
+                self.restarting = True
             if report:
                 report(self.status())
             if seconds:
@@ -110,6 +115,10 @@ class App:
             except Exception as e:
                 self.port.log_exception(e)
             await self.port.sleep_ms(RESTART_MS)
+
+    async def turn(self):
+        """Let capture go first."""
+        await self.engine.quiet()
 
     def stop(self):
         """No more capture: make all that was captured durable."""

@@ -14,8 +14,7 @@ from cistern.record import Ring, Shape, Stream
 # Heap that rings leave free, in bytes: 40 KB for TLS, 36 KB for the code of net, cloud and sync,
 # which is loaded later (21 KB of .mpy, times 1.74), and 8 KB for requests.
 RESERVE = 84000
-# But so much they may have on any board. A plain ESP32 has 147 KB with Wi-Fi up, of which 70 are
-# code and 40 TLS; 5 are left for requests.
+# But so much they may have on any board: a plain ESP32 has it beside the heap (port.spare).
 LEAST_ROOM = 32000
 # A collector without its ring: the object, its counters, deadline, definition and shape.
 COLLECTOR_BYTES = 1000
@@ -197,7 +196,7 @@ def _collect(app, entry):
         text = "%s: the device gives a reading every %g s; taken at that rate"
         port.log("warning", text % (entry.path, can / 1000000))
     shape = Shape(source.fields) if source.fields else None
-    ring = Ring(_stream(entry), entry.ring_bytes, can, shape)
+    ring = Ring(_stream(entry), entry.ring_bytes, can, shape, app.memory, app.engine.scratch)
     try:
         made = kind(_stream_name(entry), source, ring, period, port)
     except ValueError as e:

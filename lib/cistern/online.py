@@ -10,24 +10,30 @@ from cistern.capture.engine import MAX_PARCEL
 from cistern.errors import LinkError
 
 LAST_SYNC_S = 10
+# Kept free in one piece until the code that syncs is loaded: its machine code has as much.
+HOLE = 2816
 
 
-def connect_to(app, url, ca, server_name, part_id, secret):
-    """Sync to the cloud at `url`, verified by `ca` (PEM or DER). Raises ValueError."""
+def connect_to(app, url, ca_file, server_name, part_id, secret):
+    """Sync to the cloud at `url`, verified by the certificates (PEM or DER) in `ca_file`, which is
+    read for each connection. Raises ValueError.
+    """
     from cistern.cloud.journal import Journal
 
     scheme, host, port, authority = borrow("cistern.cloud.url").parse(url)
     tls = None
     if scheme == "https":
-        tls = {"ca": ca, "server_name": server_name or host}
+        tls = {"ca_file": ca_file, "server_name": server_name or host}
     else:
         app.port.log("warning", "%s is not encrypted: anyone on the way can read it" % url)
     app.cloud_at = (host, port, tls, authority, scheme, part_id, secret)
+    app.hole = bytearray(HOLE)
     app.journal = Journal(app.port, secret)
 
 
 def make_uploader(app):
     """A fresh connection and what sends through it."""
+    app.hole = None
     # Without a cloud none of this is loaded.
     from cistern.cloud.client import Cloud
     from cistern.cloud.robot import Robot
@@ -35,14 +41,14 @@ def make_uploader(app):
     from cistern.sync.polite import connector
     from cistern.sync.uploader import Uploader
 
+    borrow("cistern.cloud.kept").started(app.port)
     host, port, tls, authority, scheme, part_id, secret = app.cloud_at
-    engine = app.engine
-    connect = connector(app.port, host, port, tls, engine.quiet)
-    channel = Channel(connect, authority, scheme, **app.port.channel)
+    connect = connector(app.port, host, port, tls, app.turn)
+    channel = Channel(connect, authority, scheme, memory=app.memory, **app.port.channel)
     app.cloud = Cloud(channel, part_id, secret, app.clock.on_date)
-    app.uploader = Uploader(app.port, app.log, app.cloud, MAX_PARCEL, app.count_synced)
-    app.uploader.turn = engine.quiet
-    app.uploader.before = engine.settle
+    app.uploader = Uploader(app.port, app.log, app.cloud, MAX_PARCEL, app.count_synced, app.memory)
+    app.uploader.turn = app.turn
+    app.uploader.before = app.engine.settle
     app.robot = Robot(app)
     tune(app)
 

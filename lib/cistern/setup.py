@@ -52,7 +52,19 @@ def find(app, path, text):
         what = "running the last good configuration"
         port.log("warning", what if text else "waiting for the cloud's configuration")
         machine = load(text or "{}")
-    return kept or machine
+    machine = kept or machine
+    if app.log is None and not _names_folder(machine):
+        # Before a plan is made, which leaves the heap in pieces.
+        open_log(app, "")
+    return machine
+
+
+def _names_folder(machine):
+    """Whether data may have to go to a folder; the planner finds what is wrong with it."""
+    try:
+        return any(s["attributes"].get("capture_dir") for s in machine["services"])
+    except (AttributeError, KeyError, TypeError):
+        return True
 
 
 def taken(port, text):
@@ -70,7 +82,7 @@ def prepare(app, plan):
     if app.log is None:
         open_log(app, service.capture_dir)
     if app.engine is None:
-        app.engine = Engine(app.port, app.log)
+        app.engine = Engine(app.port, app.log, memory=app.memory)
     app.log.delete_every_nth = service.delete_every_nth_when_disk_full
     app.engine.flush_us = service.flush_interval_ms * 1000
     app.pace = (
@@ -82,7 +94,9 @@ def prepare(app, plan):
 
 
 def start(port):
-    """(App of a board as its `setting`s say, the text of its configuration)."""
+    """The App of a board as its `setting`s and /machine.json say, ready to run; None without a
+    configuration that it can run.
+    """
     app = App(port)
     models = port.model_files()
     if models:
@@ -92,15 +106,16 @@ def start(port):
     setting = port.setting
     url = setting("cloud_url")
     if url:
-        ca = _read("/ca.der") or _read("/ca.pem")
+        ca_file = next((f for f in ("/ca.der", "/ca.pem") if _read(f, "rb")), None)
         try:
-            app.connect_to(url, ca, setting("server_name"), setting("part_id"), setting("secret"))
+            more = [setting(key) for key in ("server_name", "part_id", "secret")]
+            app.connect_to(url, ca_file, *more)
         except ValueError as e:
             port.log("error", "no sync: %s" % e)
-    return app, _read("/machine.json", "r") or ""
+    return app if app.load("/machine.json", _read("/machine.json") or "") else None
 
 
-def _read(path, mode="rb"):
+def _read(path, mode="r"):
     try:
         with open(path, mode) as f:
             return f.read()

@@ -29,8 +29,9 @@ KEPT = [
     "resources/fake",
     "port/esp32",
     "port/esp32_net",
+    "port/esp32_reserve",
+    "port/esp32_spare",
     "port/stream_mpy",
-    "port/dns",
     "cloud/journal",
 ]
 

@@ -11,7 +11,8 @@ from cistern.sync.backoff import Backoff
 # Sensor data of one upload: what micro-rdk sends at most (Viam recommends 64 KB; halved for RAM).
 MAX_UPLOAD = 32000
 # Parcels of one upload: each is held as a Ref and named in 20 characters while it is under way.
-MAX_PARCELS = 64
+# A parcel holds up to some 8 KB of sensor data; one that was sealed by its age holds less.
+MAX_PARCELS = 32
 # Records that are passed over in a step, up to a millisecond each.
 RECORDS = 2
 INVALID_ARGUMENT = 3
@@ -27,7 +28,8 @@ LOOK_MS = 500
 class Uploader:
     """Syncs `log` to `cloud` every `interval_ms`, or where that is 0 only when asked.
 
-    on_synced(definition, readings): told of each parcel that was acknowledged.
+    on_synced(definition, readings): told of each parcel that was acknowledged. memory: makes a
+    bytearray of a size.
     asked: set it to sync at once. allowed: None, or called before each sync that is due by the
     clock, an awaitable bool. before: None, or awaited before a sync, unless the last one failed;
     it makes what was captured durable. threads: uploads at once.
@@ -45,14 +47,14 @@ class Uploader:
     set_aside = 0
     threads = 1
 
-    def __init__(self, port, log, cloud, parcel_size, on_synced):
+    def __init__(self, port, log, cloud, parcel_size, on_synced, memory=bytearray):
         self.port = port
         self.log = log
         self.cloud = cloud
         self.on_synced = on_synced
-        self.buffer = bytearray(parcel_size)
         # For good, since a KB in one piece may be hard to find later.
-        self._piece = bytearray(PIECE)
+        self.buffer = memory(parcel_size)
+        self._piece = memory(PIECE)
         self.expander = None
         self._bounds = {}  # boots without a clock: when they began at the latest
         self._backoff = Backoff(lambda: port.urandom(1)[0])
@@ -106,7 +108,9 @@ class Uploader:
                 await self.drain()
             self._report(None)
             return self.interval_ms
-        except LinkError as e:
+        except (LinkError, MemoryError) as e:
+            if isinstance(e, MemoryError):
+                e = LinkError("call", "not enough memory: %s" % e)
             wait = self._backoff.failed(e)
             self.error = str(e)
             self.link = "down: " + self.error
@@ -239,8 +243,13 @@ class Uploader:
 
     def _name(self, refs):
         """The names of the parcels, by which a receiver stores each once (docs/SPEC.md)."""
-        names = ["%d.%d*%d" % (ref.sector, ref.index, ref.readings) for ref in refs]
-        return "cistern1:%s:%s" % (str(hexlify(self.log.log_id), "ascii"), ",".join(names))
+        name = bytearray(b"cistern1:" + hexlify(self.log.log_id))
+        separator = ":"
+        for ref in refs:
+            parcel = separator, ref.sector, ref.index, ref.readings
+            name.extend(("%s%d.%d*%d" % parcel).encode())
+            separator = ","
+        return str(name, "ascii")
 
     def _pieces(self, head, refs):
         yield head
