@@ -1,6 +1,7 @@
 """Sync that is asked a sensor, has several threads, and tells how it is."""
 
 import asyncio
+import gc
 
 from test_uploader import UTC, FakeCloud, FakePort, _captured, _log, _sync, _unsent, _uploader
 
@@ -122,6 +123,22 @@ def test_a_failure_ends_all_threads_and_nothing_is_lost():
     assert _unsent(log) == [] and uploader.link == "up"
     assert uploader._backoff.failed(LinkError("call", "x")) <= 200, "success starts it over"
     assert sum([len(r) for _, r in cloud.taken]) >= 48
+
+
+def test_uploads_that_fail_together_are_one_failure():
+    uploader = _uploader(_streams(6), SlowCloud([LinkError("http2", "lost", True, True)] * 6))
+    uploader.threads = 3
+    heard = []
+
+    async def run():
+        loop = asyncio.get_event_loop()
+        loop.set_exception_handler(lambda loop, context: heard.append(context["message"]))
+        wait = await uploader.sync()
+        gc.collect()  # CPython tells of an exception that nobody saw when its task goes
+        await asyncio.sleep(0.05)
+        return wait
+
+    assert asyncio.run(run()) <= 200 and heard == []
 
 
 def test_a_board_without_a_cloud_has_a_status_too():

@@ -6,6 +6,7 @@ its call.
 
 import asyncio
 
+from cistern.errors import LinkError
 from cistern.sync.uploader import Uploader
 
 # 8 round trips at once keep a link busy whose round trip is 8 times the time that 32 KB take.
@@ -35,6 +36,13 @@ class _Thread(Uploader):
         return ref
 
 
+async def _drain(thread, failed):
+    try:
+        await thread.drain()
+    except (LinkError, MemoryError) as e:
+        failed.append(e)  # of several that fail together, nobody waits for the others
+
+
 async def drain(main):
     """Send all that is unsent. Raises the first LinkError; the other threads end with it."""
     busy = set()
@@ -48,10 +56,13 @@ async def drain(main):
         return await main.drain()
     if not main.cloud.ready():
         await main.cloud.login()  # once for all
-    tasks = [asyncio.create_task(thread.drain()) for thread in threads]
+    failed = []
+    tasks = [asyncio.create_task(_drain(thread, failed)) for thread in threads]
     try:
         for task in tasks:
             await task
+            if failed:
+                raise failed[0]
     finally:
         for task in tasks:
             task.cancel()
