@@ -23,6 +23,7 @@ def replace(module, **values):
 
 
 SCALE = settings["scale"]
+DNS_SCALE = 100  # the name server is a process that takes some ms
 replace(
     backoff,
     FIRST_MS=max(backoff.FIRST_MS // SCALE, 1),
@@ -36,7 +37,7 @@ if settings.get("dns"):
     from cistern.port import stream_mpy, unix
 
     replace(unix, name_server=lambda: ("127.0.0.1", settings["dns"]))
-    tries = tuple([n // SCALE for n in stream_mpy.DNS_TRIES_MS])
+    tries = tuple([n // DNS_SCALE for n in stream_mpy.DNS_TRIES_MS])
     replace(stream_mpy, DNS_TRIES_MS=tries)
 
 

@@ -11,8 +11,6 @@ _STATE = const(0xF4)
 _DONE_AT = const(24)
 _LOG_FULL = REASONS.index("log_full")
 _THINNED = REASONS.index("thinned")
-# Viam's disk_usage_deletion_threshold, in percent.
-_THIN_AT = const(90)
 # Sectors whose parcels may be on their way to the cloud: an upload of 32,000 bytes takes parcels
 # from a few.
 _UNDER_WAY = const(16)
@@ -33,17 +31,12 @@ def give_up_oldest(log, record):
 
 
 def thin(log):
-    """Delete every nth sector, oldest first, once 90 % of them hold something needed; whether it
-    did.
-    """
+    """Delete every nth sector that holds something needed, oldest first."""
     needed = sorted([s for s in log.sequence if s > 0])
-    if len(needed) * 100 < _THIN_AT * log.count:
-        return False
     for s in needed[:: log.delete_every_nth]:
         b = log.after(s - 1)
         if b != log.block and log.sequence[b] == s:
             _give_up(log, b, _THINNED, True)
-    return True
 
 
 def _give_up(log, b, code, record):

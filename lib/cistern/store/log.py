@@ -20,6 +20,8 @@ _DROP = const(0xF3)
 _FREE = const(0)
 _ERASED = const(-1)
 
+# Viam's disk_usage_deletion_threshold, in percent.
+_THIN_AT = const(90)
 _AHEAD = const(2)  # erased sectors to keep ready
 # 45 ms are typical for 4 KB (W25Q64JV datasheet); an erase is begun only where the budget has that
 # left.
@@ -163,14 +165,21 @@ class Log(Writer):
         return False
 
     def _work(self):
+        erased = needed = 0
+        for s in self.sequence:  # without a list of them, which would be a KB of heap
+            if s > 0:
+                needed += 1
+            elif s == _ERASED:
+                erased += 1
         b = self.ahead(_FREE)
-        if b >= 0 and sum([s == _ERASED for s in self.sequence]) < _AHEAD:
+        if b >= 0 and erased < _AHEAD:
             self._erase(b)
             return True
-        if self.delete_every_nth:
+        if self.delete_every_nth and needed * 100 >= _THIN_AT * self.count:
             from cistern.store.full import thin
 
-            return thin(self)
+            thin(self)
+            return True
         return False
 
     def stats(self, sectors=0xFFFF):
