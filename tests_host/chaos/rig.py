@@ -26,7 +26,7 @@ from net_support import Certificates
 HERE = Path(__file__).parent
 # Hz of each counter; the last sends most parcels, the first ones with one reading.
 SENSORS = {"one": 1, "twenty": 20, "hundred": 100}
-INTERVAL_S = 0.1  # between two syncs
+INTERVAL_S = 0.05  # between two syncs
 FLUSH_MS = 300  # a third of the default: more and smaller parcels, so more requests to hit
 POLL_S = 1  # after which a board hears of a new configuration
 SCALE = 400  # how much shorter the waits after failures are, for everybody
