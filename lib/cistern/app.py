@@ -116,10 +116,6 @@ class App:
                 self.port.log_exception(e)
             await self.port.sleep_ms(RESTART_MS)
 
-    async def turn(self):
-        """Let capture go first."""
-        await self.engine.quiet()
-
     def stop(self):
         """No more capture: make all that was captured durable."""
         self.engine.stop()

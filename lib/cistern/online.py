@@ -43,11 +43,11 @@ def make_uploader(app):
 
     borrow("cistern.cloud.kept").started(app.port)
     host, port, tls, authority, scheme, part_id, secret = app.cloud_at
-    connect = connector(app.port, host, port, tls, app.turn)
+    connect = connector(app.port, host, port, tls, app.engine.quiet)
     channel = Channel(connect, authority, scheme, memory=app.memory, **app.port.channel)
     app.cloud = Cloud(channel, part_id, secret, app.clock.on_date)
     app.uploader = Uploader(app.port, app.log, app.cloud, MAX_PARCEL, app.count_synced, app.memory)
-    app.uploader.turn = app.turn
+    app.uploader.turn = app.engine.quiet
     app.uploader.before = app.engine.settle
     app.robot = Robot(app)
     tune(app)

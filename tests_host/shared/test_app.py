@@ -250,6 +250,16 @@ class Reader(BarePort):
         return None
 
 
+def _capture_analogs(board, hz):
+    method = {
+        "method": "Analogs",
+        "capture_frequency_hz": hz,
+        "additional_params": {"reader_name": "A1"},
+    }
+    config = {"type": "data_manager", "attributes": {"capture_methods": [method]}}
+    board["service_configs"] = [config]
+
+
 def _thermometer(*analogs):
     board = {
         "name": "board",
@@ -282,13 +292,7 @@ def test_what_sits_on_a_board_follows_it():
     assert _running(app)["t/Readings(k=0)"] is before is not t
     # A capture method of the board is no change of the board.
     t = _running(app)["t/Readings(k=0)"]
-    method = {
-        "method": "Analogs",
-        "capture_frequency_hz": 1,
-        "additional_params": {"reader_name": "A1"},
-    }
-    config = {"type": "data_manager", "attributes": {"capture_methods": [method]}}
-    board["service_configs"] = [config]
+    _capture_analogs(board, 1)
     app.reload(json.dumps(_machine(board, sensor, _sensor("b", 7))))
     assert _running(app)["t/Readings(k=0)"] is t and len(app.engine.collectors) == 3
 
@@ -313,13 +317,7 @@ def test_a_fast_collector_without_a_hardware_timer_is_polled():
             raise ValueError("all 4 timers are taken")
 
     board, _ = _thermometer(("A1", "34"))
-    method = {
-        "method": "Analogs",
-        "capture_frequency_hz": 500,
-        "additional_params": {"reader_name": "A1"},
-    }
-    config = {"type": "data_manager", "attributes": {"capture_methods": [method]}}
-    board["service_configs"] = [config]
+    _capture_analogs(board, 500)
     app = _app(json.dumps(_machine(board)), Busy())
     (c,) = app.engine.collectors
     (line,) = [text for level, text in app.port.lines if level == "warning" and "timers" in text]

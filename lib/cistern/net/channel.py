@@ -1,7 +1,7 @@
 """gRPC calls over a connection that is made when it is needed, and kept.
 
-channel = Channel(connect, "cloud.example:443")
-reply = await channel.unary("/package.Service/Method", message)
+    channel = Channel(connect, "cloud.example:443")
+    reply = await channel.unary("/package.Service/Method", message)
 """
 
 import asyncio

@@ -16,7 +16,9 @@ def check(table, attributes, path=""):
 
 def _right(value, kind, required, low, high):
     if isinstance(kind, str):
-        return not borrow("cistern.resources.pin_rules").problem(value, kind)
+        from cistern.resources.pins import problem
+
+        return not problem(value, kind)
     if isinstance(value, bool) and kind is not bool:
         return False
     # JSON has one kind of number: 15.0 is as whole as 15.

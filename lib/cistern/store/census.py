@@ -78,7 +78,7 @@ class Census:
         s = Stats()
         s.complete = b + 1 == log.count
         s.capacity = log.count * log.sector_size
-        s.used = sum(n > 0 for n in log.sequence) * log.sector_size
+        s.used = log.used() * log.sector_size
         s.unsent = self._bytes
         s.set_aside = self._aside
         s.unsent_readings = {d: n for d, n in self._readings.items() if n}

@@ -182,6 +182,13 @@ class Log(Writer):
             return True
         return False
 
+    def used(self):
+        """Sectors that hold something needed."""
+        used = 0
+        for s in self.sequence:
+            used += s > 0
+        return used
+
     def stats(self, sectors=0xFFFF):
         """Figures of the log; to spread the work, those left by earlier boots are counted
         `sectors` at a time.

@@ -66,7 +66,7 @@ class Uploader:
         self.wait_ms = self.interval_ms * self.port.urandom(1)[0] // 256
         full = len(self.log.sequence) * HIGH_WATER // 100
         while True:
-            mark = max(full, self._used())
+            mark = max(full, self.log.used())
             while not self.asked and (self.wait_ms > 0 or not self.interval_ms):
                 step = LOOK_MS
                 if 0 < self.wait_ms < step:
@@ -74,19 +74,12 @@ class Uploader:
                 await self.port.sleep_ms(step)
                 self.wait_ms -= step
                 # A cloud that does not answer is not asked more often for it.
-                if not self._reported and self._used() > mark:
+                if not self._reported and self.log.used() > mark:
                     self.wait_ms = 0
             self.wait_ms = self.interval_ms
             if self.asked or await self.may():
                 self.asked = False
                 self.wait_ms = await self.sync()
-
-    def _used(self):
-        """Sectors that hold something needed."""
-        used = 0
-        for n in self.log.sequence:
-            used += n > 0
-        return used
 
     async def may(self):
         """Whether a sync that is due by the clock is wanted."""

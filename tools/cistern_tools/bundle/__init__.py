@@ -7,5 +7,6 @@ errors only.
 
 from cistern_tools.bundle.modules import PACKAGE as PACKAGE
 from cistern_tools.bundle.modules import BundleError as BundleError
+from cistern_tools.bundle.modules import name_of as name_of
 from cistern_tools.bundle.units import ROOTS as ROOTS
 from cistern_tools.bundle.units import Bundle as Bundle
