@@ -16,6 +16,7 @@ def read(path):
 def main(settings):
     """Run the board until its time is over or Ctrl-C; the exit status, or None after a reset."""
     from cistern.app import App
+    from cistern.borrow import place_with
     from cistern.errors import CisternError
 
     if sys.implementation.name == "micropython":
@@ -26,6 +27,8 @@ def main(settings):
     flash = settings["flash"]
     try:
         port = Port(flash, settings["flash_size"], flash, settings["log_level"])
+        if hasattr(port, "spare"):
+            place_with(port.spare.put)
         app = App(port)
         port.models_folder = settings["models"]
         models = port.model_files()

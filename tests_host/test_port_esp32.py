@@ -404,6 +404,34 @@ print(where(spare.take(768)), spare.free, ram[:4], Port().spare)
     assert "0 56 bytearray(b'\\x00\\x00\\x00\\x00') None" in said
 
 
+def test_code_stays_beside_the_heap_where_buffers_come_and_go(on_chip):
+    said = on_chip(
+        """
+import uctypes
+from cistern.port.esp32_spare import Spare
+ram = bytearray(1280)
+begin = uctypes.addressof(ram) + 7 & -8
+spare = Spare(((begin, begin + 768), (begin + 1000, begin + 1256)))
+def where(buf):
+    return uctypes.addressof(buf) - begin
+a = spare.take(400)
+one, two = spare.put(b"one"), spare.put(b"2" * 253)
+three, none = spare.put(b"3" * 300), spare.put(b"4" * 69)
+print([at - begin for at in (one, two, three)], none, spare.free)
+print(where(a), [uctypes.bytearray_at(at, 3) for at in (one, two, three)])
+# The next start has all but the code.
+spare.empty()
+print(where(spare.take(464)), spare.free, spare.put(b"5" * 5), spare.put(b"45") is None)
+print([uctypes.bytearray_at(at, 3) for at in (one, two, three)])
+"""
+    )
+    assert "[1253, 1000, 468] None 68" in said
+    code = "[bytearray(b'one'), bytearray(b'222'), bytearray(b'333')]"
+    assert f"0 {code}" in said
+    assert "0 4 None False" in said
+    assert said.count(code) == 2
+
+
 def test_memory_for_tls_that_does_not_come_back_ends_in_a_restart(on_chip):
     said = on_chip(
         """

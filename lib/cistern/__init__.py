@@ -19,8 +19,10 @@ def start():
     _port = Port()
     _port.log("info", "start after " + _port.reset_cause)
     try:
-        from cistern.borrow import borrow
+        from cistern.borrow import borrow, place_with
 
+        if _port.spare:
+            place_with(_port.spare.put)
         _app = borrow("cistern.setup").start(_port)
         if _app:
             asyncio.run(_app.run(0, None))

@@ -83,7 +83,7 @@ class App:
         """
         jobs = [self.engine.run]
         if self.cloud_at:
-            borrow("cistern.online").make_uploader(self)
+            self.go_online()
             jobs += self.uploader.run, self.robot.run
         tasks = [asyncio.create_task(self._supervise(job)) for job in jobs]
         end = self.port.uptime_us() + int(seconds * 1000000)
@@ -105,6 +105,11 @@ class App:
         await self.finish(report, self.uploader)
         if self.restarting:
             self.port.reset()
+
+    def go_online(self):
+        """Make a fresh connection and what sends through it; that is loaded only here."""
+        self.hole = None
+        borrow("cistern.uplink").make(self)
 
     async def _supervise(self, job):
         """Run a job for ever: what a programming error ends is reported and started again."""

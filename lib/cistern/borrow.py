@@ -1,7 +1,22 @@
-"""Code that is needed now and then only, on a chip where code is heap (docs/DESIGN.md, law 8)."""
+"""Code on a chip where code is heap (docs/DESIGN.md, law 8): what is needed now and then only is
+borrowed, and what stays lies beside the heap where the port has such memory.
+"""
 
 import gc
 import sys
+
+_put = None
+
+
+def place_with(put):
+    """Keep code beside the heap from now on, and that which is loaded already.
+
+    put(data): the address of a copy of the bytes in memory beside the heap, None where it is full.
+    """
+    global _put
+    if not _put:  # else this is not the first start, and all code is where it belongs
+        _put = put
+        _settle(())
 
 
 def borrow(name):
@@ -13,8 +28,30 @@ def borrow(name):
     # What it makes, and some of it stays, goes into holes that are there, not behind garbage,
     # where it would split the room for a ring or for TLS.
     gc.collect()
+    known = list(sys.modules)
     __import__(name)
     module = sys.modules.pop(name)
     room, _, name = name.rpartition(".")
     delattr(sys.modules[room], name)  # an import also binds it there
+    _settle(known)
     return module
+
+
+def keep(name):
+    """A module that stays."""
+    if name not in sys.modules:
+        known = list(sys.modules)
+        __import__(name)
+        _settle(known)
+    return sys.modules[name]
+
+
+def _settle(known):
+    """Place the code of what was loaded beside `known`, before anything of it runs."""
+    if _put:
+        # This one runs, and so does the package, which starts it all.
+        new = [n for n in sys.modules if n not in known and n[:8] == "cistern." and n != __name__]
+        if new:
+            place = borrow("cistern.port.code_mpy").place
+            for name in new:
+                place(name, _put)

@@ -3,23 +3,13 @@
 Borrowed, as the planner is: what it makes stays, this code does not.
 """
 
-import gc
 from binascii import crc32
 
-from cistern.borrow import borrow
+from cistern.borrow import borrow, keep
 from cistern.capture.collector import Collector, stream_name
 from cistern.capture.engine import FAST_US
 from cistern.record import Ring, Shape, Stream
 
-# Heap that rings leave free, in bytes: 40 KB for TLS, 36 KB for the code of net, cloud and sync,
-# which is loaded later (21 KB of .mpy, times 1.74), and 8 KB for requests.
-RESERVE = 84000
-# But so much they may have on any board: a plain ESP32 has it beside the heap (port.spare).
-LEAST_ROOM = 32000
-# A collector without its ring: the object, its counters, deadline, definition and shape.
-COLLECTOR_BYTES = 1000
-SMALLEST = 1000  # such rings are never refused, since cache_size_kb cannot be lowered
-NAMED = 3  # so many of the largest rings are named in an error
 # Components are put off against each other by up to this part of a period, and so much at most: it
 # leaves collectors of 100 Hz a gap for the 8 ms of sealing, those of 10 Hz one for the 45 ms of an
 # erase.
@@ -39,7 +29,7 @@ def rebuild(app, plan):
     wanted = {}
     if not plan.service.capture_disabled:
         for entry in plan.collectors:
-            wanted[_stream_name(entry)] = entry, _mark(entry[:4] + entry[5:-1])
+            wanted[stream_name(_stream(entry))] = entry, _mark(entry[:4] + entry[5:-1])
     gone = _gone(app, plan.components)
     old = {}
     for c in list(engine.collectors):
@@ -56,7 +46,7 @@ def rebuild(app, plan):
         if close:
             _try(app.port, name, close)
     _build(app, plan.components)
-    _collect_all(app, plan.components, wanted.values(), old)
+    _collect_all(app, plan.components, wanted, old)
 
 
 def _try(port, path, call, *args):
@@ -114,13 +104,20 @@ def _build(app, components):
 
 
 def _collect_all(app, components, wanted, old):
-    """Make the collectors of `wanted`, [(entry, mark)]; old: those that were replaced, by name."""
+    """Make the collectors of `wanted`, {name: (entry, mark)}; old: those that were replaced."""
     names = [c.name for c in components]
+    asked = []
+    for name in wanted:
+        entry = wanted[name][0]
+        component = app.components.get(entry.component)
+        if component:
+            source = _try(app.port, entry.path, component.source, entry.method, entry.params)
+            if source:
+                asked.append((name, entry, source))
     new = []
-    for entry, mark in _fitting(app, list(wanted)):
-        if entry.component not in app.components:
-            continue
-        c = _try(app.port, entry.path, _collect, app, entry)
+    for size, name, entry, source in borrow("cistern.rings").fitting(app, asked):
+        mark = wanted[name][1]
+        c = _try(app.port, entry.path, _collect, app, name, entry, source, size)
         if c:
             c.entry = entry.component, mark
             part = names.index(entry.component) * _GOLDEN & 0xFFFF
@@ -137,58 +134,21 @@ def _collect_all(app, components, wanted, old):
         c.start(now)
 
 
-def _fitting(app, wanted):
-    """Those of `wanted` that there is memory for; the largest are refused where there is not."""
-    gc.collect()
-    free = app.port.mem_free()
-    if free < 0:
-        return wanted
-    if not app.ring_room:
-        app.ring_room = max(free - RESERVE, LEAST_ROOM)
-    sizes = [(c.ring.size, c.name) for c in app.engine.collectors]
-    sizes += [(entry.ring_bytes, _stream_name(entry)) for entry, _ in wanted]
-    sizes.sort(reverse=True)
-    need = sum([size + COLLECTOR_BYTES for size, _ in sizes])
-    text = "its ring is refused: rings take %d bytes and this board has %d for them; " % (
-        need,
-        app.ring_room,
-    )
-    text += "lower cache_size_kb of the largest: "
-    text += ", ".join(["%s (%d)" % (name, size) for size, name in sizes[:NAMED]])
-    wanted.sort(key=lambda w: w[0].ring_bytes)
-    while wanted and need > app.ring_room and wanted[-1][0].ring_bytes > SMALLEST:
-        entry, _ = wanted.pop()
-        need -= entry.ring_bytes + COLLECTOR_BYTES
-        app.port.log("error", "%s: %s" % (entry.path, text))
-    return wanted
-
-
-def _stream_name(entry):
-    return stream_name(_stream(entry))
-
-
-def _collect(app, entry):
-    """Make a collector and have the engine serve it."""
+def _collect(app, name, entry, source, size):
+    """Make a collector with a ring of `size` bytes, and have the engine serve it."""
     port = app.port
-    source = app.components[entry.component].source(entry.method, entry.params)
     us = entry.period_us
     kind = Collector
     can = max(us, source.min_period_us)
     timed = False
     if source.waits:
-        from cistern.capture.waiter import Waiter
-
-        kind = Waiter
+        kind = keep("cistern.capture.waiter").Waiter
     elif us <= FAST_US:
         if source.block:
-            from cistern.capture.blocks import Blocks
-
-            kind = Blocks
+            kind = keep("cistern.capture.blocks").Blocks
             can = source.start_block(us)
         elif source.fields and source.at_once and hasattr(port, "timer"):
-            from cistern.capture.sampler import Sampler
-
-            kind = Sampler
+            kind = keep("cistern.capture.sampler").Sampler
             timed = True
     period = (us, entry.period_rem, entry.period_den)
     if can != us:
@@ -196,14 +156,14 @@ def _collect(app, entry):
         text = "%s: the device gives a reading every %g s; taken at that rate"
         port.log("warning", text % (entry.path, can / 1000000))
     shape = Shape(source.fields) if source.fields else None
-    ring = Ring(_stream(entry), entry.ring_bytes, can, shape, app.memory, app.engine.scratch)
+    ring = Ring(_stream(entry), size, can, shape, app.memory, app.engine.scratch)
     try:
-        made = kind(_stream_name(entry), source, ring, period, port)
+        made = kind(name, source, ring, period, port)
     except ValueError as e:
         if not timed:
             raise
         port.log("warning", "%s: %s; polled instead, which may be late" % (entry.path, e))
-        made = Collector(_stream_name(entry), source, ring, period, port)
+        made = Collector(name, source, ring, period, port)
         timed = False
     app.engine.add(made, timed)
     return made

@@ -6,7 +6,6 @@ Borrowed by the App: what it makes stays, this code does not.
 import asyncio
 
 from cistern.borrow import borrow
-from cistern.capture.engine import MAX_PARCEL
 from cistern.errors import LinkError
 
 LAST_SYNC_S = 10
@@ -31,28 +30,6 @@ def connect_to(app, url, ca_file, server_name, part_id, secret):
     app.journal = Journal(app.port, secret)
 
 
-def make_uploader(app):
-    """A fresh connection and what sends through it."""
-    app.hole = None
-    # Without a cloud none of this is loaded.
-    from cistern.cloud.client import Cloud
-    from cistern.cloud.robot import Robot
-    from cistern.net.channel import Channel
-    from cistern.sync.polite import connector
-    from cistern.sync.uploader import Uploader
-
-    borrow("cistern.cloud.kept").started(app.port)
-    host, port, tls, authority, scheme, part_id, secret = app.cloud_at
-    connect = connector(app.port, host, port, tls, app.engine.quiet)
-    channel = Channel(connect, authority, scheme, memory=app.memory, **app.port.channel)
-    app.cloud = Cloud(channel, part_id, secret, app.clock.on_date)
-    app.uploader = Uploader(app.port, app.log, app.cloud, MAX_PARCEL, app.count_synced, app.memory)
-    app.uploader.turn = app.engine.quiet
-    app.uploader.before = app.engine.settle
-    app.robot = Robot(app)
-    tune(app)
-
-
 def tune(app):
     """Have the uploader do what the data manager says.
 
@@ -72,7 +49,7 @@ def tune(app):
 async def finish(app, uploader):
     """Sync what can be synced within LAST_SYNC_S; see App.finish()."""
     if not uploader:
-        make_uploader(app)
+        app.go_online()
     try:
         await asyncio.wait_for(_last_sync(app), LAST_SYNC_S)
     except asyncio.TimeoutError:

@@ -6,7 +6,7 @@ import sys
 
 from cistern import app as app_module
 from cistern import borrow as borrow_module
-from cistern import config, machine
+from cistern import config, rings
 from cistern.app import App
 from cistern.config import ConfigError
 from cistern.store.ram import RamDevice
@@ -381,8 +381,8 @@ def test_components_are_put_off_against_each_other_and_each_stays_together():
 
 def test_rings_that_the_board_has_no_memory_for_are_refused_largest_first():
     port = BarePort()
-    port.free = machine.RESERVE + 40000
-    parts = [_sensor(name, 10) for name in ("a", "b", "c", "d")]
+    port.free = rings.RESERVE + 40000
+    parts = [_sensor(name, 100) for name in ("a", "b", "c", "d")]
     for part, kb in ((parts[0], 20), (parts[1], 30), (parts[2], 10)):
         _methods(part)[0]["cache_size_kb"] = kb
     app = _app(json.dumps(_machine(*parts)), port)
@@ -395,7 +395,7 @@ def test_rings_that_the_board_has_no_memory_for_are_refused_largest_first():
     # What runs keeps its memory; the code and the connection that came meanwhile are foreseen.
     port.free = 9000
     before = [_state(c) for c in app.engine.collectors]
-    app.reload(json.dumps(_machine(*parts, _sensor("e", 10))))
+    app.reload(json.dumps(_machine(*parts, _sensor("e", 100))))
     assert [_state(c) for c in app.engine.collectors][:3] == before
     assert "e/Readings(k=0)" in _running(app) and len(port.lines) == 2
     # A board always has room for some larger ones, whatever else it carries.
@@ -408,6 +408,35 @@ def test_rings_that_the_board_has_no_memory_for_are_refused_largest_first():
     port.free = 1000
     app = _app(json.dumps(_machine(*[_sensor("s%d" % i, 10) for i in range(40)])), port)
     assert len(app.engine.collectors) == 40 and not port.lines
+
+
+def test_a_ring_takes_no_more_than_it_can_ever_need():
+    board, _ = _thermometer(("A1", "34"))
+    _capture_analogs(board, 0.2)
+    _methods(board)[0]["cache_size_kb"] = 100
+    app = _app(json.dumps(_machine(board)), Reader())
+    (c,) = app.engine.collectors
+    assert c.ring.size == 1000
+    # Four intervals of 5 minutes fit, and a minute of a flash that takes nothing.
+    app = _app(json.dumps(_machine(board, flush_interval_ms=300000)), Reader())
+    (c,) = app.engine.collectors
+    assert 1000 < c.ring.size < 10000
+    for _ in range((4 * 300 + 60) // 5):
+        app.port.now += 5000000
+        c.serve()
+    assert c.captured == c.ring.readings == 252 and not c.ring.overwritten
+
+    # What may be of any size has all that was asked for.
+    class Words:
+        fields = None
+
+    class Asked:
+        ring_bytes = 100000
+        period_us = 1000000
+
+    assert rings.useful(Asked, Words, 1000000) > 60000
+    Asked.ring_bytes = 3000
+    assert rings.useful(Asked, Words, 1000000) == 3000
 
 
 def test_why_readings_were_lost_is_in_the_status_and_in_the_health_sensor():
@@ -466,7 +495,7 @@ def test_borrowed_code_is_given_back():
         text = json.dumps(_machine(_sensor("a", 10), _sensor("b", 7)))
         assert app.load("machine.json", text)
         app.reload(text.replace("b", "c"))
-        heavy("cistern.online").make_uploader(app)
+        app.go_online()
         app.clock.on_date("Sun, 22 Nov 2026 16:31:51 GMT")
         app.reload(text)
         gc.collect()

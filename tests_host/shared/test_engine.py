@@ -475,6 +475,7 @@ class Timer:
 
     def restart(self):
         self.restarts += 1
+        self.on = True
         self.next = self.port.now + 30 + self.period
 
     def stop(self):
@@ -518,7 +519,7 @@ class TimedPort(VirtualPort):
         await VirtualPort.sleep_ms(self, 0)
 
 
-def _timed(hz, seconds, stall_us=0):
+def _timed(hz, seconds, stall_us=0, dies_after=-1):
     from cistern.capture.sampler import Sampler
     from cistern.config.planner import period
 
@@ -536,7 +537,16 @@ def _timed(hz, seconds, stall_us=0):
     stream = Stream("rdk:component:board", "b0", "Analogs", {"reader_name": "a"})
     exact = period(hz)
     ring = Ring(stream, 8000, exact[0], Shape(FIELDS))
-    engine.add(Sampler("b0", Counter(port), ring, exact, port), True)
+    source = Counter(port)
+    engine.add(Sampler("b0", source, ring, exact, port), True)
+    read = source.read_into
+
+    def read_into(values):
+        read(values)
+        if values[0] == dies_after:
+            port.timers[0].on = False
+
+    engine.collectors[0]._read_into = read_into
     asyncio.run(engine.run())
     engine.flush()
     return port, log, engine.collectors[0]
@@ -559,6 +569,15 @@ def test_a_rate_that_is_no_whole_number_of_microseconds_does_not_drift():
     assert (c.late, c.missed) == (0, 0)
     for k, (requested, _) in enumerate(found):
         assert abs(requested - (k + 1) * 10000 / 3) < 200, k
+
+
+def test_a_timer_that_dies_is_started_again_and_what_it_missed_is_counted():
+    port, log, c = _timed(1000, 5, dies_after=1500)
+    assert 990 < c.missed < 1100 and c.captured > 3800
+    assert abs(c.captured + c.missed - port.now // 1000) <= 3
+    assert port.timers[0].restarts < 4
+    times = [t for t, _ in _readings(log, "b0")]
+    assert max([times[k + 1] - times[k] for k in range(len(times) - 1)]) < 1100000
 
 
 def test_a_timer_stops_when_its_collector_leaves():

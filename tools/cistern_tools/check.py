@@ -67,7 +67,7 @@ def check(
         report = {
             "problems": problems,
             "streams": forecast.streams,
-            "ring_bytes": plan.ring_bytes(),
+            "ring_bytes": _rings(forecast),
             "flash": flash,
         }
         print(json.dumps(report, indent=2))
@@ -75,6 +75,11 @@ def check(
         _show(plan, problems, forecast, flash)
     if any(p["level"] == "error" for p in problems):
         raise typer.Exit(1)
+
+
+def _rings(forecast) -> int:
+    """RAM that all rings take together."""
+    return sum(s["ring_bytes"] for s in forecast.streams)
 
 
 def examine(text, free=-1):
@@ -171,7 +176,7 @@ def _show(plan, problems, forecast, flash):
     if plan.service.capture_disabled or not forecast.streams:
         console.print("Nothing is captured.")
         return
-    console.print(f"Rings take {amount(plan.ring_bytes())} of RAM.")
+    console.print(f"Rings take {amount(_rings(forecast))} of RAM.")
     full = flash["seconds_until_full_offline"]
     years = flash["lifetime_years"]
     console.print(

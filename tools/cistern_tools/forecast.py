@@ -190,7 +190,7 @@ class Forecast:
                 "stream": collector.name,
                 "path": wanted.path,
                 "frequency_hz": wanted.frequency_hz,
-                "ring_bytes": wanted.ring_bytes,
+                "ring_bytes": collector.ring.size,
                 "ring_readings": ring,
                 "ring_seconds": ring / wanted.frequency_hz,
                 "flash_bytes_per_reading": per_reading,

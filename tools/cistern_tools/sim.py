@@ -17,6 +17,8 @@ from cistern_tools import mpy, paths
 _SIZE = re.compile(r"(\d+)([KM]?)")
 # A word of a 64-bit MicroPython is twice as wide as the chip's, and so is all that it keeps.
 WORDS = 2 if sys.maxsize > 2**32 else 1
+# What a plain ESP32 has beside its heap (lib/cistern/port/esp32_spare.py), which here lies in it.
+BESIDE = 40_000
 _UNITS = {"": 1, "K": 1024, "M": 1024 * 1024}
 
 
@@ -128,7 +130,7 @@ def _command(runtime, heap, program):
     architecture = mpy.host_architecture()
     if architecture is None or (paths.is_chosen() and not mpy.can_load(found)):
         # Compiling the source on the board takes about as much again as the code itself.
-        return [*found, "-X", f"heapsize={2 * WORDS * heap}"], paths.LIB, program
+        return [*found, "-X", f"heapsize={2 * WORDS * heap + BESIDE}"], paths.LIB, program
     try:
         if program == paths.SIM_MAIN:
             library = mpy.compile_library(architecture, (program,))
@@ -138,4 +140,4 @@ def _command(runtime, heap, program):
     except subprocess.CalledProcessError as e:
         typer.echo(f"cistern: mpy-cross cannot compile {e.cmd[-1]}; its reason is above", err=True)
         raise typer.Exit(2) from None
-    return [*found, "-X", f"heapsize={WORDS * heap}"], library, program
+    return [*found, "-X", f"heapsize={WORDS * heap + BESIDE}"], library, program

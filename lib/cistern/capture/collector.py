@@ -105,6 +105,9 @@ class Collector:
         lost[reason] += count
         lost[reason + 3] += count
 
+    def revive(self, now):
+        """Called fifty times a second, for those that a timer calls."""
+
     def lock(self):
         """The engine works on the ring from here on, as it does with the collector itself."""
 

@@ -185,6 +185,7 @@ class Engine:
         elif self._settle is not None:
             age_us = min(age_us, diff(now, self._settle))
         for c in self.collectors:
+            c.revive(now)
             self._note_overwritten(c)
             ring = c.ring
             due = c in self._leaving or ring.used * 4 > ring.size * quarters
@@ -197,8 +198,10 @@ class Engine:
             if not due:
                 # What was lost is written in a step of its own, which takes as long as a parcel.
                 parcels = -1
-                for i in range(0, 24, 4):
-                    due = due or (c.lost[i] and not 0 <= diff(now, c.lost[i + 1]) < age_us)
+                i = 0
+                while i < 24 and not due:
+                    due = c.lost[i] and not 0 <= diff(now, c.lost[i + 1]) < age_us
+                    i += 4
             if due:
                 sealed = self.seal(c, parcels, max(room - _SEAL_US, 2000) // 4)
                 self._left(sealed, c)

@@ -14,6 +14,8 @@ _STASHES = const(15)
 # A timer whose steps are a whole number of µs runs ahead of a rate that is not; this much is let
 # be until it is started again, which costs a callback's latency and so sets it back.
 _AHEAD_US = const(50)
+# A timer that has not called for so long has stopped, as in an emulator; it is started again.
+_DEAD_US = const(1000000)
 _TICKS = const(0x3FFFFFFF)
 # See collector.py.
 _LATE = const(0)
@@ -105,6 +107,11 @@ class Sampler(Collector):
         while self._diff(self._ticks_us(), self._due) >= 0:
             self.lose(_LATE, self._due)
             self._next()
+
+    def revive(self, now):
+        """Start the timer again if it has stopped; its next callback counts what was missed."""
+        if self._diff(now, self._due) > _DEAD_US:
+            self._timer.restart()
 
     def lock(self):
         """The engine works on the ring from here on."""

@@ -48,7 +48,3 @@ class Plan:
         self.components = []
         self.collectors = []
         self.problems = []
-
-    def ring_bytes(self):
-        """RAM that all rings take together."""
-        return sum(c.ring_bytes for c in self.collectors)

@@ -13,7 +13,7 @@ import time
 import machine
 from esp32 import NVS, Partition
 
-from cistern.borrow import borrow
+from cistern.borrow import borrow, keep
 from cistern.port.esp32_spare import spare
 
 # More than the longest time that nothing but one call runs: a start from a slow filesystem.
@@ -22,6 +22,12 @@ WATCHDOG_MS = 60000
 IDLE_MS = 86400000
 # Seconds from 1970 to the runtime's epoch, 2000 on this port so far.
 _EPOCH = 946684800 if time.gmtime(0)[0] == 2000 else 0
+# At start, and while a connection is made and first used, garbage is collected whenever so much is
+# allocated. Else what stays is scattered among it all over the heap, and something that then finds
+# no hole makes Python take memory of TLS and Wi-Fi, for good. Later such a heap is collected when
+# it is full, as a collection takes 7 ms. In PSRAM there is no need, and one takes 100 ms.
+_GARBAGE = 4096
+_SMALL_HEAP = 400000
 _MARK = b"utc"
 _MAX_SETTING = 512
 # machine.PWRON_RESET to SOFT_RESET are 1 to 5.
@@ -61,6 +67,8 @@ class Port:
 
     def __init__(self):
         machine.freq(240000000)
+        self._small = gc.mem_free() < _SMALL_HEAP
+        self.tidy()
         self._watchdog = machine.WDT(timeout=WATCHDOG_MS)
         self._tick = time.ticks_us()
         self._uptime = 0
@@ -115,8 +123,13 @@ class Port:
         """Capture is alive: the watchdog may wait again. To be called once a second."""
         self._watchdog.feed()
         self.uptime_us()
-        if self._net:
-            self._net.rest()
+        if not self._net or self._net.rest():
+            gc.threshold(-1)
+
+    def tidy(self):
+        """What is allocated from here on will stay, until the network has been quiet."""
+        if self._small:
+            gc.threshold(_GARBAGE)
 
     @staticmethod
     def reset():
@@ -176,5 +189,4 @@ class Port:
         room = "cistern.port.esp32_" + _ROOMS.get(name, "pins")
         if room[-5:] == "files":
             return getattr(borrow(room), name)
-        __import__(room)
-        return getattr(sys.modules[room], name)
+        return getattr(keep(room), name)

@@ -86,6 +86,7 @@ class Net:
             except (LinkError, OSError, asyncio.TimeoutError) as e:
                 self._port.log("warning", "no time by NTP: %s" % (str(e) or "no answer"))
         self.wake()
+        self._port.tidy()
         hold = self._tls if tls else None
         room = hold and hold.release
         stream = None
@@ -119,10 +120,14 @@ class Net:
             self._save_power(self._port.wlan.PM_NONE)
 
     def rest(self):
-        """Called once a second: when nothing is written the radio may sleep between beacons."""
-        if not self._busy:
+        """Called once a second: when nothing is written the radio may sleep between beacons, which
+        is returned.
+        """
+        quiet = not self._busy
+        if quiet:
             self._save_power(self._port.wlan.PM_PERFORMANCE)
         self._busy = False
+        return quiet
 
     def _save_power(self, how):
         try:

@@ -2,8 +2,8 @@
 
 ESP-IDF keeps it from the heap in every firmware that has Bluetooth, until esp_bt_mem_release()
 gives it away, which MicroPython cannot call (components/bt/controller/esp32/bt.c,
-btdm_dram_available_region). Buffers may lie there, as they would after that call; a program that
-switches Bluetooth on beside Cistern overwrites them.
+btdm_dram_available_region). Buffers and code may lie there, as they would after that call; a
+program that switches Bluetooth on beside Cistern overwrites them.
 """
 
 import sys
@@ -11,34 +11,63 @@ import sys
 import uctypes
 
 # esp_bt.h: SOC_MEM_BT_EM (without that for synchronous connections), _BSS, _DATA.
-_REGIONS = ((0x3FFB0000, 0x3FFB6388), (0x3FFB8000, 0x3FFB9A20), (0x3FFAE6E0, 0x3FFAFF10))
+REGIONS = ((0x3FFB0000, 0x3FFB6388), (0x3FFB8000, 0x3FFB9A20), (0x3FFAE6E0, 0x3FFAFF10))
 _ALIGN = 8
+
+_spare = None
 
 
 def spare():
-    """The Spare of this chip; None where there is no such RAM, or Bluetooth uses it."""
+    """The Spare of this chip, without the buffers of an earlier start; None where there is no such
+    RAM, or Bluetooth uses it.
+    """
+    global _spare
+    if _spare:
+        _spare.empty()
+        return _spare
     if not sys.implementation._machine.endswith("with ESP32"):
         return None  # later chips have nothing of the kind
     try:
         import bluetooth
     except ImportError:
         return None  # built without: the heap has this RAM
-    if bluetooth.BLE().active():
-        return None
-    return Spare(_REGIONS)
+    if not bluetooth.BLE().active():
+        _spare = Spare(REGIONS)
+    return _spare
 
 
 class Spare:
-    """Buffers from `regions`, (address, end) each. free: bytes that are left."""
+    """Buffers from `regions`, (address, end) each, and code at the ends of them.
+
+    free: bytes that are left.
+    """
 
     def __init__(self, regions):
-        self._regions = regions
-        self._holes = list(regions)
+        self._regions = list(regions)
+        self.empty()
+
+    def empty(self):
+        """Nobody uses a buffer any more; code stays."""
+        self._holes = list(self._regions)
 
     @property
     def free(self):
         """Bytes that are left, in one piece or several."""
         return sum([end - at for at, end in self._holes])
+
+    def put(self, data):
+        """The address of a copy of `data`, which stays for good; None where there is no room."""
+        size = len(data)
+        ends = [end for _, end in self._regions]
+        fitting = [(e - at, at, e) for at, e in self._holes if e in ends and e - at >= size]
+        if not fitting:
+            return None
+        _, at, end = min(fitting)
+        i = ends.index(end)
+        self._regions[i] = (self._regions[i][0], end - size)
+        self._holes[self._holes.index((at, end))] = (at, end - size)
+        uctypes.bytearray_at(end - size, size)[:] = data
+        return end - size
 
     def take(self, size):
         """A bytearray of zeros; of the heap where no hole is large enough."""

@@ -5,20 +5,39 @@ import gc
 import sys
 import time
 
+import uctypes
+
 from cistern.port import stream_mpy
+from cistern.port.esp32_spare import REGIONS, Spare
 from cistern.port.pc import PcPort
 
+_APART = 16  # bytes between memories that are not one
 _WORDS = 2 if sys.maxsize > 1 << 32 else 1
 
 __all__ = ("Port",)
 
 
 class Port(PcPort):
-    """The port's face under MicroPython for Linux."""
+    """The port's face under MicroPython for Linux.
+
+    spare: as much memory beside the heap as a plain ESP32 has.
+    """
 
     name = "unix"
     channel = {}
     sleep_ms = staticmethod(asyncio.sleep_ms)
+
+    def __init__(self, *flash):
+        super().__init__(*flash)
+        regions = []
+        size = 0
+        for at, end in REGIONS:
+            regions.append((size, size + end - at))
+            size += end - at + _APART
+        # Nothing else refers to it that the garbage collector would see.
+        self._ram = bytearray(size)
+        base = uctypes.addressof(self._ram)
+        self.spare = Spare([(base + at, base + end) for at, end in regions])
 
     @staticmethod
     def connect(host, port, tls=None, timeout_ms=20000):

@@ -135,10 +135,11 @@ class Ring:
     @property
     def oldest_tick(self):
         """When the oldest reading was requested; None when there is none."""
-        return self._oldest() & _MASK if self._s[_COUNT] else None
-
-    def _oldest(self):
-        return unpack_from("<I", self.buffer, self._s[_TAIL] + 4)[0]
+        if not self._s[_COUNT]:
+            return None
+        # Asked fifty times a second: without numbers of more than 30 bits, which take heap.
+        b, t = self.buffer, self._s[_TAIL]
+        return b[t + 4] | b[t + 5] << 8 | b[t + 6] << 16 | (b[t + 7] & 63) << 24
 
     def put_payload(self, requested_tick, latency_us, payload):
         """Keep a reading; payload: the dict that becomes SensorData.struct.
@@ -240,7 +241,8 @@ class Ring:
         s[_EPOCH] += last + (now_tick - last + _HALF & _MASK) - _HALF >> 30
         if not s[_COUNT] or len(buf) < 10:
             return None
-        age = (now_tick | s[_EPOCH] << 30) - self._oldest() & 0xFFFFFFFF
+        oldest = unpack_from("<I", self.buffer, s[_TAIL] + 4)[0]
+        age = (now_tick | s[_EPOCH] << 30) - oldest & 0xFFFFFFFF
         if age >> 31:
             age = 0
         pos = run(s, self.buffer, buf, put_uint(buf, 0, max(now_uptime_us - age, 0)), self._period)

@@ -5,6 +5,7 @@ A model's module is imported when a configuration names it, so that a board carr
 it uses. Types are short ("sensor") or full ("rdk:component:sensor").
 """
 
+from cistern.borrow import keep
 from cistern.resources import own_models
 
 # A type's methods | its models, each with the module that has it where that has another name.
@@ -50,7 +51,7 @@ def _module(kind, model):
     for entry in _entries(kind, 1):
         names = entry.split("=")
         if names[0] == model:
-            return __import__("cistern.resources." + names[-1], None, None, ("x",))
+            return keep("cistern.resources." + names[-1])
     return None
 
 
