@@ -39,8 +39,9 @@ def on_chip(tmp_path):
     code = {"/none": b""}
     made = build.build(ordered, boards.load("esp32_generic"), images.stock(), "the.bin", code)
     table = firmware.find(made).table
-    files = {"/lib/cistern/__init__.py": b""}
+    files = {}
     modules = [
+        LIB / "cistern/__init__.py",
         *(LIB / "cistern/port").glob("esp32*.py"),
         *(LIB / f"cistern/{n}.py" for n in PARTS),
     ]
@@ -402,6 +403,26 @@ print(where(spare.take(768)), spare.free, ram[:4], Port().spare)
     # The smallest hole that takes it; where none does, the heap.
     assert "[768, 0, 304, None] 416 0" in said
     assert "0 56 bytearray(b'\\x00\\x00\\x00\\x00') None" in said
+
+
+def test_a_second_start_is_one_of_the_chip(on_chip):
+    """What ran before has the heap in pieces and memory of the network in use."""
+    said = on_chip(
+        """
+import cistern
+class Before:
+    def log(self, level, text):
+        print(level, text)
+    def reset(self):
+        raise SystemExit
+cistern._port = cistern._app = Before()
+try:
+    cistern.start()
+except SystemExit:
+    print("reset")
+"""
+    )
+    assert "info the board starts anew\nreset" in said.replace("\r", "")
 
 
 def test_code_stays_beside_the_heap_where_buffers_come_and_go(on_chip):

@@ -9,10 +9,14 @@ _port = _app = None
 
 
 def start():
-    """Run what /machine.json says, until Ctrl-C."""
+    """Run what /machine.json says, until Ctrl-C; after that by a start of the chip."""
     global _port, _app
     import asyncio
 
+    if _app:
+        # What ran left the heap in pieces, and what the network needs in use.
+        _port.log("info", "the board starts anew")
+        _port.reset()
     # Before the rest, which must not take the memory that Wi-Fi needs.
     from cistern.port.esp32 import Port
 
