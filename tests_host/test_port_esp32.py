@@ -486,3 +486,26 @@ print("now", p.worn)
     )
     assert "not yet False" in said and "now True" in said
     assert said.count("memory for TLS is in pieces") == 1
+
+
+def test_spi_selects_one_chip_and_uses_the_controllers_that_the_chip_has(on_chip):
+    said = on_chip(
+        """
+p = Port()
+main = p.spi(18, 23, 19, 1000000, 3)
+a, b = main.chip(5), main.chip(25)
+buf = bytearray(b"\\x01\\x80\\x00")
+a.exchange(buf)
+print(bytes(buf))
+b.exchange(buf)
+p.spi(14, 13, 12, 500000, 0).chip(4).exchange(buf)
+p.spi(18, 23, 19, 250000, 0).chip(5).exchange(buf)
+machine.SPI._controllers = 1
+p.spi(14, 13, 12, 500000, 0).chip(4).exchange(buf)
+"""
+    )
+    assert "spi (1, 1000000, 1, 1, 18, 23, 19) [5]\nb'\\xfe\\x7f\\xff'" in said
+    assert "spi (1, 1000000, 1, 1, 18, 23, 19) [25]" in said
+    assert "spi (2, 500000, 0, 0, 14, 13, 12) [4]" in said
+    assert "spi (1, 250000, 0, 0, 18, 23, 19) [5]" in said
+    assert "spi ('soft', 500000, 0, 0, 14, 13, 12) [4]" in said

@@ -10,12 +10,12 @@ _names = {}  # stream definition → name
 
 
 def status(app):
-    """{t, boot, heap_free, streams} and the figures of sync().
+    """{t, boot, reset, heap_free, streams} and the figures of sync().
 
-    t: seconds since start. heap_free: bytes. streams: counts for each stream by its name.
-    captured, late, missed, dropped, durable and synced count since start, and lost_… for each
-    reason that there was; pending is what is on flash and not in the cloud yet, of earlier boots
-    too.
+    t: seconds since start. reset: why the board started. heap_free: bytes. streams: counts for
+    each stream by its name. captured, late, missed, dropped, durable and synced count since start,
+    and lost_… for each reason that there was; pending is what is on flash and not in the cloud
+    yet, of earlier boots too.
     """
     streams = {}
     for c in app.engine.collectors:
@@ -32,6 +32,7 @@ def status(app):
     found = sync(app.uploader, app.port, app.log)
     found["t"] = round(app.port.uptime_us() / 1000000, 3)
     found["boot"] = app.log.boot
+    found["reset"] = app.port.reset_cause
     found["heap_free"] = app.port.mem_free()
     found["streams"] = streams
     return found

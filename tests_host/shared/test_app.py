@@ -18,6 +18,8 @@ MICROPYTHON_ONLY = {"test_borrowed_code_is_given_back": "it measures MicroPython
 class BarePort:
     """A board with its flash in RAM and one analog pin."""
 
+    reset_cause = "watchdog"
+
     def __init__(self, sectors=24):
         self.flash = RamDevice(sectors) if sectors else None
         self.lines = []
@@ -85,6 +87,10 @@ def test_a_plan_becomes_collectors():
     assert [c.name for c in app.engine.collectors] == ["c/Readings"]
     row = app.status()["streams"]["c/Readings"]
     assert set(row) == {"captured", "late", "missed", "dropped", "durable", "synced", "pending"}
+
+
+def test_the_status_tells_why_the_board_started():
+    assert _app(_text()).status()["reset"] == "watchdog"
 
 
 def test_capture_can_be_disabled_for_the_whole_machine():

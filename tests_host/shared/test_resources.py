@@ -235,6 +235,12 @@ def test_analogs_are_raw_numbers_and_gpios_are_levels():
     assert bench.hardware["pin", 27].mode == "in"
 
 
+def test_two_readers_may_have_one_pin():
+    bench = Bench()
+    board = bench.build("b", "board", "esp32", analogs=[ANALOGS[0], {"name": "c", "pin": 34}])
+    assert sorted(board.analogs) == ["a", "c"]
+
+
 def test_an_analog_reader_or_pin_that_is_not_there_is_named():
     bench = Bench()
     board = bench.build("b", "board", "esp32", analogs=[{"name": "a", "pin": 34}])

@@ -38,6 +38,7 @@ _ROOMS = {
     "timer": "timer",
     "nap_us": "timer",
     "i2c": "bus",
+    "spi": "bus",
     "uart": "bus",
     "onewire": "bus",
     "dht": "bus",

@@ -6,6 +6,7 @@ import machine
 # pins, also when it is made anew.
 _controllers = {}
 _CONTROLLERS = 2
+_spis = {}
 _uarts = [2, 1]  # 0 is the console
 
 
@@ -16,6 +17,42 @@ def i2c(scl, sda, freq):
     if number < _CONTROLLERS:
         return machine.I2C(number, scl=scl, sda=sda, freq=freq)
     return machine.SoftI2C(scl=scl, sda=sda, freq=freq)
+
+
+def spi(sck, mosi, miso, freq, mode):
+    """A bus of three GPIO numbers; chip(select) has exchange(buf). mode: 0 to 3, which is polarity
+    and phase of the clock.
+    """
+    number = _spis.setdefault((sck, mosi, miso), len(_spis) + 1)  # 0 is the flash's
+    given = {"sck": machine.Pin(sck), "mosi": machine.Pin(mosi), "miso": machine.Pin(miso)}
+    given.update(baudrate=freq, polarity=mode >> 1, phase=mode & 1)
+    try:
+        return _Spi(machine.SPI(number, **given))
+    except ValueError:  # the smaller chips have one controller
+        return _Spi(machine.SoftSPI(**given))
+
+
+class _Spi:
+    def __init__(self, bus):
+        self._bus = bus
+
+    def chip(self, select):
+        """The chip that a low level at this GPIO number selects."""
+        return _Chip(self._bus, machine.Pin(select, machine.Pin.OUT, value=1))
+
+
+class _Chip:
+    def __init__(self, bus, select):
+        self._bus = bus
+        self._select = select
+
+    def exchange(self, buf):
+        """Send `buf`, and put what comes back in its place."""
+        self._select.value(0)
+        try:
+            self._bus.write_readinto(buf, buf)
+        finally:
+            self._select.value(1)
 
 
 def uart(tx, rx, baudrate, rxbuf):

@@ -1,10 +1,8 @@
-"""The board `esp32`: analog readers, digital pins and I2C buses."""
+"""The board `esp32`: analog readers, digital pins, I2C and SPI buses."""
 
 from cistern.borrow import borrow
 from cistern.resources import ResourceError, Source, fields
-from cistern.resources.pins import ADC2, claim, number, problem
-
-DEFAULT_I2C_HZ = 400000  # I2C's fast mode, which every chip that there is a model for can do
+from cistern.resources.pins import number, problem
 
 
 def check(kind, model, attributes):
@@ -14,53 +12,26 @@ def check(kind, model, attributes):
 
 def build(component, port, others):
     """Make the board."""
-    return Board(component, port, others)
+    board = Board(component.name, port, others)
+    borrow("cistern.resources.board_setup").fit(board, component, port, others)
+    return board
 
 
 class Board:
-    """analogs: analog reader name → object with read_u16(); i2cs: bus name → i2c.Bus."""
+    """What board_setup.py has fitted it with.
 
-    def __init__(self, component, port, others):
-        self.name = component.name
+    analogs: analog reader name → object with read_u16() and read_uv(); i2cs: bus name → i2c.Bus;
+    spis: bus name → spi.Bus; uses: see catalog.build.
+    """
+
+    def __init__(self, name, port, others):
+        self._name = name
         self._port = port
         self._others = others
-        self._analog_pins = {}
         self.analogs = {}
         self.i2cs = {}
-        uses = {}
-        for i, reader in enumerate(component.attributes.get("analogs", ())):
-            pin = number(reader["pin"])
-            at = "analogs[%d].pin" % i
-            if pin in ADC2 and port.wifi:
-                # The others of the board are right: they stay.
-                path = "%s.attributes.%s" % (component.path, at)
-                port.log(
-                    "error",
-                    "%s: GPIO %d is on ADC2, which Wi-Fi needs for itself: use 32 to 39; analog "
-                    "reader %s is left out" % (path, pin, reader["name"]),
-                )
-                continue
-            uses["GPIO %d" % pin] = at
-            self._analog_pins[reader["name"]] = pin
-            self.analogs[reader["name"]] = port.adc(pin)
-        for i, bus in enumerate(component.attributes.get("i2cs", ())):
-            self._add_bus(bus, "i2cs[%d]" % i, uses)
-        self.uses = claim(component, port, others, uses)
-
-    def _add_bus(self, bus, path, uses):
-        from cistern.resources.i2c import Bus
-
-        sda, scl = number(bus["data_pin"]), number(bus["clock_pin"])
-        for pin, name in ((sda, "data_pin"), (scl, "clock_pin")):
-            key = "GPIO %d" % pin
-            if key in uses:
-                raise ResourceError(
-                    "%s is given as %s and as %s.%s: each needs a pin of its own"
-                    % (key, uses[key], path, name)
-                )
-            uses[key] = "%s.%s" % (path, name)
-        freq = int(bus.get("baudrate_hz", DEFAULT_I2C_HZ))
-        self.i2cs[bus["name"]] = Bus(bus["name"], self._port, scl, sda, freq)
+        self.spis = {}
+        self.uses = {}
 
     def source(self, method, params):
         """Analogs of a reader, or Gpios of a pin."""
@@ -69,7 +40,7 @@ class Board:
         pin = number(params["pin_name"])
         text = problem(params["pin_name"], "in")
         if text:
-            raise ResourceError("board %s, pin_name: %s" % (self.name, text))
+            raise ResourceError("board %s, pin_name: %s" % (self._name, text))
         # A pin that a component has keeps its mode: its level can be read beside that.
         used = False
         for name in self._others:
@@ -80,7 +51,7 @@ class Board:
         if reader not in self.analogs:
             raise ResourceError(
                 "board %s has no analog reader %r; it has: %s"
-                % (self.name, reader, ", ".join(sorted(self.analogs)) or "none")
+                % (self._name, reader, ", ".join(sorted(self.analogs)) or "none")
             )
         return AnalogSource(self.analogs[reader])
 
@@ -93,6 +64,8 @@ class AnalogSource(Source):
 
     def __init__(self, adc):
         self._read = adc.read_u16
+        # Several readers have one bus and one buffer: a timer must not read in between.
+        self.at_once = getattr(adc, "at_once", True)
 
     def read_into(self, values):
         """One conversion."""

@@ -7,17 +7,22 @@ from cistern.resources.pins import ADC1, ADC2, MAX_PIN, address, number
 
 const = int  # MicroPython's compiler knows const() by its name
 
+_CHANNELS = const(8)  # of an MCP3008
 _INPUT_ONLY = const(34)  # from here on: no output, no pull resistors
 _ABSENT = b"\x14\x18\x1c\x1d\x1e\x1f"  # 20, 24, 28 to 31
 
 
 def problem(value, use):
-    """Why a pin cannot be used as "in", "out" or "adc", or an address as "i2c"; None if it can."""
+    """See pins.problem()."""
     if use == "i2c":
         if address(value) is None:
             return "%r is not an I2C address: a number, 8 to 119, or text such as 0x76" % value
         return None
     pin = number(value)
+    if use == "channel":
+        if pin is None or pin >= _CHANNELS:
+            return "%r is not a channel of the chip, 0 to %d" % (value, _CHANNELS - 1)
+        return None
     if pin is None:
         return "%r is not a GPIO number, 0 to %d" % (value, MAX_PIN)
     if pin in _ABSENT:

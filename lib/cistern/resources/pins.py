@@ -43,7 +43,9 @@ def _whole(value, base, low, high):
 
 
 def problem(value, use):
-    """Why a pin cannot be used as "in", "out" or "adc", or an address as "i2c"; None if it can."""
+    """Why a pin cannot be used as "in", "out" or "adc", an address as "i2c", or the input of an
+    external ADC as "channel"; None if it can.
+    """
     return borrow("cistern.resources.pin_rules").problem(value, use)
 
 

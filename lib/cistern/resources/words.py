@@ -8,6 +8,7 @@ _WORDS = {
     list: "a list",
     dict: "an object",
     "i2c": "an I2C address",
+    "channel": "a channel of the chip",
 }
 
 

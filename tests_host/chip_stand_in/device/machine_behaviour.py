@@ -115,6 +115,30 @@ class ADC:
         return self.read_u16() * 50
 
 
+class SPI:
+    """A bus whose chips answer with what they got, inverted, and the levels of all pins."""
+
+    _controllers = 2
+
+    def __init__(self, id, baudrate=1000000, polarity=0, phase=0, sck=None, mosi=None, miso=None):
+        if not 1 <= id <= self._controllers:
+            raise ValueError("SPI doesn't exist")
+        self._made = id, baudrate, polarity, phase, sck._id, mosi._id, miso._id
+
+    def write_readinto(self, write_buf, read_buf):
+        """What a transfer was made of goes to the console."""
+        print("spi", self._made, [n for n in sorted(Pin._levels) if not Pin._levels[n]])
+        for i in range(len(write_buf)):
+            read_buf[i] = write_buf[i] ^ 0xFF
+
+
+class SoftSPI(SPI):
+    """The same, played by software."""
+
+    def __init__(self, baudrate=500000, *, polarity=0, phase=0, sck=None, mosi=None, miso=None):
+        self._made = "soft", baudrate, polarity, phase, sck._id, mosi._id, miso._id
+
+
 class Timer:
     """A hardware timer, played by a task."""
 

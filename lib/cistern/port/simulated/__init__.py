@@ -14,6 +14,7 @@ class SimulatedBoard:
     """
 
     wifi = True
+    reset_cause = "power on"
     charge = None
     health = None
     models_folder = None
@@ -21,9 +22,9 @@ class SimulatedBoard:
 
     @property
     def hardware(self):
-        """What is wired: ("i2c", SCL, SDA) → list of chips; ("1-wire", pin) → list of
-        thermometers; ("adc" or "pin" or "dht" or "uart" or "pwm", pin), ("encoder", A, B),
-        ("echo", trigger, echo) → the object.
+        """What is wired: ("i2c", SCL, SDA) → list of chips; ("spi", SCK, chip select) → a chip;
+        ("1-wire", pin) → list of thermometers; ("adc" or "pin" or "dht" or "uart" or "pwm", pin),
+        ("encoder", A, B), ("echo", trigger, echo) → the object.
         """
         if self._hardware is None:
             self._hardware = {}
@@ -85,6 +86,17 @@ class SimulatedBoard:
         from cistern.port.simulated.mpu6050 import Mpu6050
 
         return [Mpu6050(self.ticks_us), Bme280(self.ticks_us), Ina219(self.ticks_us)]
+
+    def spi(self, sck, mosi, miso, freq, mode):
+        """A bus of three GPIO numbers; chip(select) has exchange(buf). mode: 0 to 3, which is
+        polarity and phase of the clock.
+        """
+        from cistern.port.simulated.spi import Mcp3008, Spi
+
+        def chip(select):
+            return self._wired(("spi", sck, select), lambda: Mcp3008(self.ticks_us))
+
+        return Spi(chip, freq, self.charge)
 
     def onewire(self, pin):
         """onewire.OneWire of a GPIO number."""
