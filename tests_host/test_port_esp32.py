@@ -103,6 +103,7 @@ def test_time_is_unknown_until_it_is_set_and_survives_a_new_port(on_chip):
 p = Port()
 print(p.utc_us())
 p.set_clock(1790000000123456)
+p.keep_clock()
 print(0 <= p.utc_us() - 1790000000123456 < 20000000, p.setting("clock"))
 print(0 <= Port().utc_us() - 1790000000123456 < 20000000)
 a = p.uptime_us()
@@ -509,3 +510,79 @@ p.spi(14, 13, 12, 500000, 0).chip(4).exchange(buf)
     assert "spi (2, 500000, 0, 0, 14, 13, 12) [4]" in said
     assert "spi (1, 250000, 0, 0, 18, 23, 19) [5]" in said
     assert "spi ('soft', 500000, 0, 0, 14, 13, 12) [4]" in said
+
+
+def test_wrong_time_is_asked_for_again_when_no_certificate_is_valid(on_chip):
+    """A time server that was wrong once must not end sync until power is cut."""
+    program = """
+p = Port()
+p.set_clock(2000000000000000)
+class Stream:
+    unproven = "cloud"
+    on_write = on_close = None
+made = []
+async def connect(*args):
+    await args[-1]()
+    made.append(Stream())
+    return made[-1]
+from cistern.port import esp32_net
+esp32_net.stream_mpy.connect = connect
+async def main():
+    for proven in (False, True, True):
+        stream = await p.connect("127.0.0.1", 1, {"ca": b""})
+        year = time.gmtime(p.utc_us() // 1000000 - 946684800)[0]
+        stream.unproven = None if proven else "cloud"
+        stream.on_close()
+        print("connection", year, p.setting("clock")[:2])
+asyncio.run(main())
+"""
+    with chip.time_server() as ntp:
+        settings = {**WIFI, "cloud_url": "https://127.0.0.1", "ntp": ntp}
+        said = on_chip(program, {**settings, "clock": "1780000000"})
+    year = time.gmtime().tm_year
+    lines = [line for line in said.splitlines() if line.startswith("connection")]
+    # What is remembered for the next power-on is a time at which a certificate was valid.
+    assert lines == ["connection 2033 17", f"connection {year} 17", f"connection {year} 17"], said
+
+
+def test_a_time_server_that_is_no_name_is_said_and_the_board_connects(on_chip):
+    program = "p = Port()\nasyncio.run(tries(p, '127.0.0.1', 1))\n"
+    said = on_chip(program, {**WIFI, "ntp": "localhost:x"})
+    assert "no time by NTP" in said and "connection refused" in said
+
+
+def test_a_cloud_without_a_network_is_no_reason_to_restart(on_chip):
+    program = "p = Port()\nasyncio.run(tries(p, '127.0.0.1', 1))\np.feed()\nprint('goes on')\n"
+    said = on_chip(program, {"cloud_url": "https://127.0.0.1"})
+    assert "no Wi-Fi network is configured" in said and "goes on" in said
+
+
+def test_serial_lines_and_pulse_counters_can_be_had_again(on_chip):
+    said = on_chip(
+        """
+class Part:
+    def __init__(self, number, *pins, **more):
+        print("made", number)
+    def deinit(self):
+        print("ended")
+machine.UART = machine.Encoder = Part
+p = Port()
+for _ in range(5):
+    p.end_uart(p.uart(17, 16, 9600, 1024))
+a, b = [p.uart(17, 16, 9600, 1024) for _ in range(2)]
+try:
+    p.uart(4, 5, 9600, 1024)
+except ValueError as e:
+    print(e)
+for _ in range(20):
+    p.end_encoder(p.encoder(18, 19))
+made = [p.encoder(18, 19) for _ in range(8)]
+try:
+    p.encoder(18, 19)
+except ValueError as e:
+    print(e)
+"""
+    )
+    assert said.count("ended") == 25 and said.count("made 2") == 2
+    assert "both serial lines of the chip are taken" in said
+    assert "all 8 pulse counters of the chip are taken" in said

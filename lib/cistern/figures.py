@@ -29,7 +29,7 @@ def status(app):
     for key, counts in ("synced", app.synced), ("pending", pending):
         for definition in counts:
             _row(streams, _name(definition))[key] += counts[definition]
-    found = sync(app.uploader, app.port, app.log)
+    found = sync(app.uploader, app.port, app.log, app.engine.parcel)
     found["t"] = round(app.port.uptime_us() / 1000000, 3)
     found["boot"] = app.log.boot
     found["reset"] = app.port.reset_cause
@@ -48,7 +48,7 @@ def _name(definition):
     return _names[definition]
 
 
-def sync(uploader, port, log):
+def sync(uploader, port, log, buf):
     """{link, error, synced_s, retry_s, pending_bytes, oldest_s, set_aside}.
 
     link: "offline" without a cloud, "idle" before the first upload, "up", or "down: " and why.
@@ -56,6 +56,7 @@ def sync(uploader, port, log):
     retry_s: until the next try after a failure, else 0. pending_bytes: of parcels on flash that
     the cloud does not have. oldest_s: age of the oldest reading in them. set_aside: parcels that
     the cloud refused since start. Ages are None where there is nothing, or no clock to tell them.
+    buf: has room for a parcel.
     """
     now = port.uptime_us()
     found = {"link": "offline", "error": None, "synced_s": None, "retry_s": 0, "set_aside": 0}
@@ -68,13 +69,13 @@ def sync(uploader, port, log):
         if uploader.synced_us is not None:
             found["synced_s"] = (now - uploader.synced_us) // 1000000
     found["pending_bytes"] = log.stats().unsent
-    found["oldest_s"] = _oldest_s(log, now)
+    found["oldest_s"] = _oldest_s(log, now, buf)
     return found
 
 
-def _oldest_s(log, now):
+def _oldest_s(log, now, buf):
     ref = log.unsent().next()
-    payload = ref and log.read(ref, bytearray(ref.size))
+    payload = ref and ref.size <= len(buf) and log.read(ref, buf)
     if not payload:
         return None
     taken = Source(payload).uint()

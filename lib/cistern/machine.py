@@ -44,16 +44,18 @@ def rebuild(app, plan):
     for name in gone:
         close = getattr(app.components.pop(name), "close", None)
         if close:
-            _try(app.port, name, close)
+            _try(app, name, close)
     _build(app, plan.components)
     _collect_all(app, plan.components, wanted, old)
 
 
-def _try(port, path, call, *args):
+def _try(app, path, call, *args):
     try:
         return call(*args)
     except Exception as e:  # a driver may raise anything; the others run
-        port.log("error", "%s: %s" % (path, e))
+        if isinstance(e, MemoryError) and app.engine.running:
+            raise  # a start has more
+        app.port.log("error", "%s: %s" % (path, e))
         return None
 
 
@@ -97,7 +99,7 @@ def _build(app, components):
     # Boards first: sensors sit on their readers.
     for c in sorted(components, key=lambda c: not c.type.endswith(":board")):
         if c.name not in app.components:
-            made = _try(app.port, c.path, build, c, app.port, app.components)
+            made = _try(app, c.path, build, c, app.port, app.components)
             if made:
                 app.components[c.name] = made
                 app.marks[c.name] = c.type, _mark(c[:-1])
@@ -111,13 +113,13 @@ def _collect_all(app, components, wanted, old):
         entry = wanted[name][0]
         component = app.components.get(entry.component)
         if component:
-            source = _try(app.port, entry.path, component.source, entry.method, entry.params)
+            source = _try(app, entry.path, component.source, entry.method, entry.params)
             if source:
                 asked.append((name, entry, source))
     new = []
     for size, name, entry, source in borrow("cistern.rings").fitting(app, asked):
         mark = wanted[name][1]
-        c = _try(app.port, entry.path, _collect, app, name, entry, source, size)
+        c = _try(app, entry.path, _collect, app, name, entry, source, size)
         if c:
             c.entry = entry.component, mark
             part = names.index(entry.component) * _GOLDEN & 0xFFFF

@@ -512,3 +512,55 @@ def test_borrowed_code_is_given_back():
     finally:
         for place in places:
             place.borrow = borrow
+
+
+def _push(app):
+    """The cloud gives the board "r2", and there is no memory for its component."""
+    fake = borrow_module.keep("cistern.resources.fake")
+    pushed = borrow_module.borrow("cistern.cloud.machine")
+    build = fake.build
+
+    def no_room(*args):
+        raise MemoryError("memory allocation failed")
+
+    fake.build = no_room
+    pushed.read_config = lambda config: json.loads(_text().replace('"c"', '"d"'))
+    try:
+        pushed.change(app, b"", "r2")
+    finally:
+        fake.build = build
+
+
+def _kept(port):
+    return borrow_module.borrow("cistern.cloud.kept").kept(port)
+
+
+def test_a_push_that_there_is_no_memory_for_is_taken_by_a_restart():
+    """Part of what ran is gone by then: without one its streams would be missing for good."""
+    app = _app(_text())
+    app.engine.running = True
+    _push(app)
+    revision, machine = _kept(app.port)
+    assert app.restarting and revision == "r2" and machine["components"][0]["name"] == "d"
+
+
+def test_nor_is_it_pushed_again_where_there_is_no_memory_to_keep_it():
+    app = _app(_text())
+    app.engine.running = True
+    port, save = app.port, app.port.save_state
+
+    def short(name, text):
+        if "components" in text:
+            raise MemoryError("memory allocation failed")
+        save(name, text)
+
+    port.save_state = short
+    _push(app)
+    assert app.restarting and _kept(port) == ("r2", None)
+    assert [text for level, text in port.lines if level == "error" and "refused" in text]
+
+
+def test_at_a_start_what_there_is_no_memory_for_is_left_out():
+    app = _app(_text())
+    _push(app)
+    assert not app.restarting and app.engine.collectors == []

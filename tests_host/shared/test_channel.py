@@ -7,6 +7,7 @@ from struct import pack, unpack
 from cistern.errors import GrpcError, LinkError
 from cistern.net.channel import Channel
 from cistern.net.hpack import Decoder, encode
+from cistern.sync.polite import Polite
 
 OK = [(b":status", b"200"), (b"content-type", b"application/grpc"), (b"date", b"today")]
 DONE = [(b"grpc-status", b"0")]
@@ -114,13 +115,15 @@ def play(test, on_frame=echo, firsts=(), alpn=None, **kwargs):
     """Run test(channel, servers) against as many connections as it makes."""
     servers = []
 
+    turn = kwargs.pop("turn", None)
+
     async def connect():
         first = firsts[len(servers)] if len(servers) < len(firsts) else frame(4)
         handler = on_frame[len(servers)] if isinstance(on_frame, tuple) else on_frame
         server = Server(handler, first)
         server.alpn = alpn
         servers.append(server)
-        return server
+        return Polite(server, turn) if turn else server
 
     async def main():
         channel = Channel(connect, "host", kwargs.pop("scheme", "http"), **kwargs)
@@ -386,13 +389,41 @@ def test_goaway_retries_what_was_not_seen_and_lets_the_rest_finish():
     async def test(channel, servers):
         a = asyncio.create_task(channel.unary("/a/b", b"a"))
         await until(lambda: servers and 1 in servers[0].bodies)
-        got = await channel.unary("/a/b", b"b")
-        assert bytes(got.message) == b"b" and len(servers) == 2
+        b = asyncio.create_task(channel.unary("/a/b", b"b"))
+        await until(lambda: 3 in servers[0].bodies)
         servers[0].say(reply(1, b"late"))
         assert bytes((await a).message) == b"late"
-        await until(lambda: servers[0].closed)
+        assert bytes((await b).message) == b"b" and len(servers) == 2
+        assert servers[0].closed
 
     play(test, (first, echo))
+
+
+def test_a_new_connection_waits_for_the_last_call_of_one_that_closes():
+    """They have one buffer for what they write, and one for what they read."""
+    data = bytes(range(250)) * 40
+
+    def first(server, kind, flags, sid, payload):
+        if kind == 0 and not server.out and len(server.bodies[sid]) > 3000:
+            server.say(frame(7, 0, 0, pack(">II", 1, 0)))
+            server.on_frame = echo
+        echo(server, kind, flags, sid, payload)
+
+    async def test(channel, servers):
+        pieces = (data[i : i + 100] for i in range(0, len(data), 100))
+        upload = asyncio.create_task(channel.unary("/up", pieces, size=len(data)))
+        await until(lambda: servers and servers[0].on_frame is echo)
+        for i in range(5):
+            got = await channel.unary("/a/b", b"%d" % i * 60)
+            assert bytes(got.message) == b"%d" % i * 60
+        await upload
+        assert bytes(servers[0].bodies[1][5:]) == data and len(servers) == 2
+
+    async def turn():
+        for _ in range(3):
+            await asyncio.sleep(0)
+
+    play(test, (first, echo), turn=turn)
 
 
 def test_too_many_pings_makes_them_rarer():

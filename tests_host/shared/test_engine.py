@@ -641,3 +641,21 @@ def test_every_reason_of_capture_has_a_name_in_the_log():
 
     for reason in REASONS:
         assert reason in NAMES
+
+
+def test_nor_does_it_start_again_while_the_log_takes_nothing_of_it():
+    """Its hardware timer may be another collector's by then."""
+    from cistern.capture.sampler import Sampler
+
+    port = TimedPort(5000000)
+    log = Patchy()
+    engine = port.engine = Engine(port, log)
+    ring = Ring(Stream("rdk:component:board", "b0", "Analogs"), 4000, 1000, Shape(FIELDS))
+    c = Sampler("b0", Counter(port), ring, (1000, 0, 1), port)
+    engine.add(c, True)
+    port.now += 20000
+    port.fire()
+    log.broken = True
+    engine.remove(c)
+    asyncio.run(engine.run())
+    assert c in engine.collectors and port.timers[0].restarts == 0

@@ -143,7 +143,7 @@ def test_uploads_that_fail_together_are_one_failure():
 
 def test_a_board_without_a_cloud_has_a_status_too():
     log = _log([])
-    got = sync(None, FakePort(), log)
+    got = sync(None, FakePort(), log, bytearray(1280))
     assert got == {
         "link": "offline",
         "error": None,
@@ -162,13 +162,13 @@ def test_the_status_tells_link_error_backoff_backlog_and_ages():
     cloud = FakeCloud([LinkError("connect", "refused")] * 4)
     uploader = _uploader(log, cloud, port)
     uploader.wait_ms = _sync(uploader, 4)
-    got = sync(uploader, port, log)
+    got = sync(uploader, port, log, bytearray(1280))
     assert got["link"] == "down: refused" and got["error"] == "refused"
     assert got["oldest_s"] == 50 and got["pending_bytes"] == log.stats().unsent > 0
     assert got["retry_s"] == uploader.wait_ms // 1000 >= 1 and got["synced_s"] is None
     uploader.wait_ms = _sync(uploader)
     port.now += 7000000
-    got = sync(uploader, port, log)
+    got = sync(uploader, port, log, bytearray(1280))
     assert (got["link"], got["error"], got["synced_s"]) == ("up", "refused", 7)
     assert (got["retry_s"], got["pending_bytes"], got["oldest_s"]) == (0, 0, None)
 
@@ -184,4 +184,4 @@ def test_the_age_of_an_earlier_boots_readings_is_told_if_its_time_is_known():
         log.append_anchor(0, UTC + 100000000, 1)
         port = FakePort()
         port.now = 5000000
-        assert sync(None, port, log)["oldest_s"] == (104 if known else None)
+        assert sync(None, port, log, bytearray(1280))["oldest_s"] == (104 if known else None)

@@ -53,6 +53,7 @@ class Engine:
 
     flush_us: age at which the oldest reading in RAM is made durable. alive: set in each turn.
     running: cleared it ends run(), which may be called again. scratch: what rings share (Ring).
+    parcel: a buffer for one, whose content nobody keeps.
     memory: makes a bytearray of a size.
     """
 
@@ -67,7 +68,7 @@ class Engine:
         self._tries = _QUIET_TRIES
         self._port = port
         self._log = log
-        self._parcel = memory(MAX_PARCEL)
+        self.parcel = memory(MAX_PARCEL)
         self.scratch = memoryview(memory(MAX_READING + 16))
         self.running = self._started = False
         self._settle = None
@@ -185,7 +186,8 @@ class Engine:
         elif self._settle is not None:
             age_us = min(age_us, diff(now, self._settle))
         for c in self.collectors:
-            c.revive(now)
+            if c not in self._leaving:  # else its timer is another's by now
+                c.revive(now)
             self._note_overwritten(c)
             ring = c.ring
             due = c in self._leaving or ring.used * 4 > ring.size * quarters
@@ -283,8 +285,8 @@ class Engine:
         room = min(self._log.room(ring.definition), size)
         sealed = None
         if 0 < room < MAX_PARCEL:
-            sealed = ring.seal(memoryview(self._parcel)[:room], tick, uptime)
-        return sealed or ring.seal(self._parcel, tick, uptime)
+            sealed = ring.seal(memoryview(self.parcel)[:room], tick, uptime)
+        return sealed or ring.seal(self.parcel, tick, uptime)
 
     def flush(self):
         """Seal everything, whatever its age. True when nothing is left in RAM."""

@@ -18,8 +18,12 @@ def keep(port, revision, machine):
 
 
 def keep_for_restart(port, revision, machine):
-    """Have it tried at the next start, once."""
-    port.save_state(NEXT, _NEW + _text(revision, machine))
+    """Have it tried at the next start, once. MemoryError: the one before runs until it changes."""
+    try:
+        port.save_state(NEXT, _NEW + _text(revision, machine))
+    except MemoryError:
+        port.save_state(NEXT, _FAILED + revision + "\n")
+        raise
 
 
 def _text(revision, machine):

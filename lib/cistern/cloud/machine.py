@@ -29,9 +29,9 @@ def change(app, config, revision):
             try:
                 app.take(machine)
             except MemoryError:
-                # TLS has what it takes; at the start there is more.
-                borrow("cistern.cloud.kept").keep_for_restart(app.port, revision, machine)
+                # TLS has what it takes; at the start there is more. Some of what ran may be gone.
                 app.restarting = True
+                borrow("cistern.cloud.kept").keep_for_restart(app.port, revision, machine)
                 log("warning", "the board restarts to take the cloud's configuration %s" % name)
                 return
             _keep(app.port, revision, machine)

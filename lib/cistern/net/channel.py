@@ -77,7 +77,7 @@ class Link:
                 if conn.error:
                     code = borrow(_WHY).error_name(conn.error.code)
                     self.fail("http2", f"the server broke HTTP/2: {code}", close=False)
-                    await asyncio.wait_for(self._linger(buf), _CLOSE_S)
+                    await asyncio.wait_for(self._linger(), _CLOSE_S)
                 self.kick()
             if not conn.ready and not stream.alpn and self._channel.scheme == "https":
                 self.fail("tls", borrow(_WHY).NO_ALPN, False)
@@ -85,10 +85,10 @@ class Link:
         except Exception as e:
             self._broke(e)
 
-    async def _linger(self, buf):
+    async def _linger(self):
         async with self._lock:
             await self._stream.write(self.conn.take())
-        while await self._stream.readinto(buf):
+        while await self._stream.readinto(bytearray(64)):  # rx is the next link's
             pass
 
     def _on(self, event):
@@ -269,11 +269,12 @@ class Channel:
             while True:
                 if self._closed:
                     raise LinkError("call", "the channel is closed", False)
-                if not self.connected():
-                    self._link = None  # also when connecting fails
-                    self._link = Link(await self._connect(), self)
                 link = self._link
-                if len(link.conn.streams) < link.conn.max_streams:
+                if not link or link.error:
+                    self._link = None  # also when connecting fails
+                    link = self._link = Link(await self._connect(), self)
+                # After GOAWAY its last calls go on, with the only buffers that there are.
+                if not link.conn.closing and len(link.conn.streams) < link.conn.max_streams:
                     break
                 link.freed.clear()
                 await link.freed.wait()

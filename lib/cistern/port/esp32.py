@@ -29,6 +29,7 @@ _EPOCH = 946684800 if time.gmtime(0)[0] == 2000 else 0
 _GARBAGE = 4096
 _SMALL_HEAP = 400000
 _MARK = b"utc"
+_DAY = 86400
 _MAX_SETTING = 512
 # machine.PWRON_RESET to SOFT_RESET are 1 to 5.
 _RESETS = ("unknown", "power on", "hard reset", "watchdog", "deep sleep", "soft reset")
@@ -40,9 +41,11 @@ _ROOMS = {
     "i2c": "bus",
     "spi": "bus",
     "uart": "bus",
+    "end_uart": "bus",
     "onewire": "bus",
     "dht": "bus",
     "encoder": "motion",
+    "end_encoder": "motion",
     "pwm": "motion",
     "pulse_us": "motion",
 }
@@ -109,12 +112,16 @@ class Port:
         return time.time_ns() // 1000 + _EPOCH * 1000000
 
     def set_clock(self, utc_us):
-        """Set the clock, and remember for the next power-on that it was this late."""
-        now = utc_us // 1000000
-        self._set_rtc(now, utc_us % 1000000)
+        """Set the clock."""
+        self._set_rtc(utc_us // 1000000, utc_us % 1000000)
         machine.RTC().memory(_MARK)
-        self._nvs.set_blob("clock", str(now))
-        self._nvs.commit()
+
+    def keep_clock(self):
+        """Remember for the next power-on that it was this late: certificates say that it is."""
+        now = (self.utc_us() or 0) // 1000000
+        if now and abs(now - int(self.setting("clock") or 0)) > _DAY:
+            self._nvs.set_blob("clock", str(now))
+            self._nvs.commit()
 
     def _set_rtc(self, seconds, us):
         t = time.gmtime(seconds - _EPOCH)

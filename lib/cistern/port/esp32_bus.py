@@ -7,7 +7,7 @@ import machine
 _controllers = {}
 _CONTROLLERS = 2
 _spis = {}
-_uarts = [2, 1]  # 0 is the console
+_uarts = {}  # number → machine.UART, of those in use
 
 
 def i2c(scl, sda, freq):
@@ -57,9 +57,20 @@ class _Chip:
 
 def uart(tx, rx, baudrate, rxbuf):
     """machine.UART, 8 data bits, no parity; reads and writes do not wait."""
-    if not _uarts:
-        raise ValueError("both serial lines of the chip are taken; the third is the console")
-    return machine.UART(_uarts.pop(), baudrate=baudrate, tx=tx, rx=rx, rxbuf=rxbuf, timeout=0)
+    for number in (1, 2):  # 0 is the console
+        if number not in _uarts:
+            made = machine.UART(number, baudrate=baudrate, tx=tx, rx=rx, rxbuf=rxbuf, timeout=0)
+            _uarts[number] = made
+            return made
+    raise ValueError("both serial lines of the chip are taken; the third is the console")
+
+
+def end_uart(made):
+    """Give back what uart() made."""
+    made.deinit()
+    for number in list(_uarts):
+        if _uarts[number] is made:
+            del _uarts[number]
 
 
 def onewire(pin):

@@ -4,7 +4,7 @@ from time import sleep_us
 
 import machine
 
-_encoders = []
+_encoders = {}  # number → machine.Encoder, of those in use
 _COUNTERS = 8  # pulse counters of the ESP32
 
 
@@ -27,8 +27,17 @@ def encoder(pin_a, pin_b):
     """machine.Encoder with four counts a cycle; in MicroPython since v1.26."""
     if not hasattr(machine, "Encoder"):
         raise ValueError("this firmware has no pulse counter: MicroPython has from v1.26 on")
-    if len(_encoders) == _COUNTERS:
-        raise ValueError("all %d pulse counters of the chip are taken" % _COUNTERS)
-    made = machine.Encoder(len(_encoders), machine.Pin(pin_a), machine.Pin(pin_b), phases=4)
-    _encoders.append(made)
-    return made
+    for number in range(_COUNTERS):
+        if number not in _encoders:
+            a, b = machine.Pin(pin_a), machine.Pin(pin_b)
+            _encoders[number] = machine.Encoder(number, a, b, phases=4)
+            return _encoders[number]
+    raise ValueError("all %d pulse counters of the chip are taken" % _COUNTERS)
+
+
+def end_encoder(made):
+    """Give back what encoder() made."""
+    made.deinit()
+    for number in list(_encoders):
+        if _encoders[number] is made:
+            del _encoders[number]

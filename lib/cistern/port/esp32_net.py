@@ -31,8 +31,9 @@ class Net:
         self._port = port
         self._busy = False  # something was written since rest()
         self._again = 0  # uptime from which the radio may be told to try anew
-        self._wifi = self._tls = None
+        self._wifi = self._tls = self._stream = None
         self._failed = 0
+        self._doubted = False  # whether the clock is right
 
     def reserve(self, tls):
         """Hold what Wi-Fi, and where `tls` is True TLS, will need, while the program is loaded."""
@@ -79,11 +80,12 @@ class Net:
         if self._wifi:
             await self._wifi.release()
         await self.join()
-        if self._port.utc_us() is None:
+        if self._port.utc_us() is None or self._doubted:
+            self._doubted = False
             try:
                 ntp = borrow("cistern.port.esp32_ntp")
                 self._port.set_clock(await ntp.utc_us(self._port, self._look_up))
-            except (LinkError, OSError, asyncio.TimeoutError) as e:
+            except (LinkError, OSError, ValueError, asyncio.TimeoutError) as e:
                 self._port.log("warning", "no time by NTP: %s" % (str(e) or "no answer"))
         self.wake()
         self._port.tidy()
@@ -97,11 +99,21 @@ class Net:
                 self._hold()
         stream.on_write = self.wake
         if hold:
-            stream.on_close = self._hold
+            self._stream = stream
+            stream.on_close = self._over
         return stream
 
+    def _over(self):
+        """A connection with TLS is over."""
+        # Where the clock is wrong, no certificate is valid.
+        self._doubted = bool(self._stream.unproven)
+        self._stream = None
+        if not self._doubted:
+            self._port.keep_clock()
+        self._hold()
+
     def _hold(self):
-        """A connection with TLS is over, or there was none."""
+        """There is no connection with TLS."""
         self._tls.hold()
         self._failed += 1
         if self._tls.whole:
@@ -124,7 +136,7 @@ class Net:
         is returned.
         """
         quiet = not self._busy
-        if quiet:
+        if quiet and self._port.wlan:
             self._save_power(self._port.wlan.PM_PERFORMANCE)
         self._busy = False
         return quiet

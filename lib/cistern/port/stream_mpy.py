@@ -35,14 +35,15 @@ def os_error(e):
 class Stream:
     """A TCP connection, with TLS or without.
 
-    on_write, on_close: None, or called before each write, and once when it is closed.
+    on_write, on_close: None, or called before each write, and once when it is closed. unproven:
+    the server's name while its TLS handshake is not over, else None.
     """
 
     on_write = on_close = None
 
     def __init__(self, sock, name, deadline):
         self._sock = sock
-        self._name = name  # of the server while its TLS handshake is not over, else None
+        self.unproven = name
         self._deadline = deadline
         self._waiting = []
         self._closed = False
@@ -78,12 +79,13 @@ class Stream:
         """Write all of buf; the first write also does the handshake."""
         if self.on_write:
             self.on_write()
-        if self._name:
+        if self.unproven:
             left = ticks_diff(self._deadline, ticks_ms())
             try:
                 await asyncio.wait_for_ms(self._write(buf), max(left, 1))
             except asyncio.TimeoutError:
-                raise LinkError("tls", f"no end of the TLS handshake with {self._name}") from None
+                text = f"no end of the TLS handshake with {self.unproven}"
+                raise LinkError("tls", text) from None
         else:
             await self._write(buf)
 
@@ -98,16 +100,16 @@ class Stream:
             except (OSError, ValueError) as e:
                 raise self._broken(e) from None
             if n is not None:
-                if alpn and self._name:
+                if alpn and self.unproven:
                     self.alpn = alpn.selected(self._sock)
-                self._name = None
+                self.unproven = None
                 buf = buf[n:]
 
     def _broken(self, e):
         """The LinkError of a failure: the first one, because only that has mbedTLS's reason."""
         if not self._error:
-            if self._name:
-                self._error = borrow("cistern.port.tls_why").tls_error(e, self._name)
+            if self.unproven:
+                self._error = borrow("cistern.port.tls_why").tls_error(e, self.unproven)
             elif isinstance(e, ValueError) or e.errno < 0:
                 self._error = LinkError("tls", f"TLS broke: {e}")
             else:

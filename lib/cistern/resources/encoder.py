@@ -36,6 +36,7 @@ class Incremental:
         uses = {"GPIO %d" % a: "pins.a", "GPIO %d" % b: "pins.b"}
         self.uses = claim(component, port, others, uses)
         self._counter = port.encoder(a, b)
+        self._end = port.end_encoder
         self.ticks = self._counter.value
 
     def source(self, method, params):
@@ -47,4 +48,4 @@ class Incremental:
 
     def close(self):
         """Give the pulse counter back."""
-        self._counter.deinit()
+        self._end(self._counter)

@@ -139,4 +139,4 @@ class Gps:
 
     def close(self):
         """Give the serial port back."""
-        self._uart.deinit()
+        self._port.end_uart(self._uart)

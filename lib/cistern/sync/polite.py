@@ -7,10 +7,14 @@ class Polite:
     """
 
     def __init__(self, stream, turn):
-        self.alpn = stream.alpn
         self.close = stream.close
         self._stream = stream
         self._turn = turn
+
+    @property
+    def alpn(self):
+        """The stream's, which may learn it with the first write."""
+        return self._stream.alpn
 
     async def readinto(self, buf):
         """As the stream's."""

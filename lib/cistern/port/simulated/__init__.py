@@ -65,6 +65,10 @@ class SimulatedBoard:
 
         return self._wired(("encoder", pin_a, pin_b), lambda: Encoder(self.ticks_us))
 
+    def end_encoder(self, made):
+        """Give back what encoder() made."""
+        made.deinit()
+
     def pulse_us(self, trigger, echo, timeout_us):
         """A pulse of 10 µs on the pin `trigger`, then machine.time_pulse_us(echo, 1, timeout_us):
         the length of the answer, -2 if it did not begin and -1 if it did not end in time.
@@ -116,6 +120,10 @@ class SimulatedBoard:
         from cistern.port.simulated.nmea import Uart
 
         return self._wired(("uart", rx), lambda: Uart(self.ticks_us, baudrate, rxbuf))
+
+    def end_uart(self, made):
+        """Give back what uart() made."""
+        made.deinit()
 
     def feed(self):
         """Capture is alive, told once a second: what the watchdog of a chip waits for."""
