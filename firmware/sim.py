@@ -52,7 +52,7 @@ def main(settings):
     except SystemExit:
         # A reset: nothing of this start is left but the flash.
         for name in list(sys.modules):
-            if name.startswith("cistern"):
+            if name.startswith("cistern") or name not in known:
                 del sys.modules[name]
         asyncio.new_event_loop()
         if hasattr(asyncio, "core"):
@@ -66,6 +66,8 @@ def main(settings):
     return 0
 
 
+# Modules of Cistern are named in several ways; what CPython itself loads stays.
+known = sys.modules if sys.implementation.name == "cpython" else list(sys.modules)
 status = None
 while status is None:
     gc.collect()

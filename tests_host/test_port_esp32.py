@@ -586,3 +586,22 @@ except ValueError as e:
     assert said.count("ended") == 25 and said.count("made 2") == 2
     assert "both serial lines of the chip are taken" in said
     assert "all 8 pulse counters of the chip are taken" in said
+
+
+@pytest.mark.parametrize(("names", "tables"), [(300, 5), (490, 6), (700, 6)])
+def test_a_board_with_many_names_makes_their_next_table_at_its_start(names, tables):
+    """Beside TLS there is no piece of heap as large as it takes."""
+    program = f"""
+import cistern
+import micropython
+import sys
+from cistern.port.esp32_files import room_for_names
+for i in range({names}):
+    hasattr(sys, "name%d" % i)
+room_for_names()
+micropython.qstr_info()
+"""
+    command = [*micropython_command(), "-c", program]
+    environment = {"MICROPYPATH": f".frozen:{LIB}"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    assert f"n_pool={tables}," in done.stdout, done.stdout + done.stderr

@@ -30,10 +30,17 @@ def borrow(name):
     gc.collect()
     known = list(sys.modules)
     __import__(name)
+    module = forget(name)
+    _settle(known)
+    return module
+
+
+def forget(name):
+    """Have the interpreter not keep a module, which is returned."""
     module = sys.modules.pop(name)
     room, _, name = name.rpartition(".")
-    delattr(sys.modules[room], name)  # an import also binds it there
-    _settle(known)
+    if room:
+        delattr(sys.modules[room], name)  # an import also binds it there
     return module
 
 
@@ -50,8 +57,13 @@ def _settle(known):
     """Place the code of what was loaded beside `known`, before anything of it runs."""
     if _put:
         # This one runs, and so does the package, which starts it all.
-        new = [n for n in sys.modules if n not in known and n[:8] == "cistern." and n != __name__]
+        new = [n for n in sys.modules if n not in known and _is_ours(n) and n != __name__]
         if new:
             place = borrow("cistern.port.code_mpy").place
             for name in new:
                 place(name, _put)
+
+
+def _is_ours(name):
+    # On a board, what only Cistern imports is in no package and begins with _.
+    return name[:8] == "cistern." or name[0] == "_"

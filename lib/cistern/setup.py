@@ -112,7 +112,11 @@ def start(port):
             app.connect_to(url, ca_file, *more)
         except ValueError as e:
             port.log("error", "no sync: %s" % e)
-    return app if app.load("/machine.json", _read("/machine.json") or "") else None
+    if not app.load("/machine.json", _read("/machine.json") or ""):
+        return None
+    if url:
+        port.room_for_names()
+    return app
 
 
 def _read(path, mode="r"):

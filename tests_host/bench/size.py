@@ -28,11 +28,11 @@ KEPT = [
     "resources/attributes",
     "resources/fake",
     "port/esp32",
-    "port/esp32_net",
-    "port/esp32_reserve",
-    "port/esp32_spare",
-    "port/stream_mpy",
-    "cloud/journal",
+    "_esp32_net",
+    "_esp32_reserve",
+    "_esp32_spare",
+    "_stream_mpy",
+    "_journal",
 ]
 
 
@@ -53,10 +53,10 @@ def rooms():
 
 
 def files():
-    """{file on the chip: bytes}, bundled, without its folder and suffix."""
+    """{file on the chip: bytes}, bundled, below /lib or /lib/cistern and without its suffix."""
     found = library.files(ARCHITECTURE)
     return {
-        name.removeprefix("/lib/cistern/").removesuffix(".mpy"): len(data)
+        name.removeprefix("/lib/").removeprefix("cistern/").removesuffix(".mpy"): len(data)
         for name, data in found.items()
         if name.endswith(".mpy")
     }

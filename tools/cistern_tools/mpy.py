@@ -55,7 +55,7 @@ def compile_library(
     made = {p.name: p.read_text("utf-8") for p in programs}
     if roots:
         bundled = bundle.Bundle(LIB, architecture in _NATIVE, roots, leave_out, programs)
-        sources, made = bundled.sources(), bundled.scripts()
+        sources, made = bundle.flatten(bundled.sources(), bundled.scripts())
     else:
         paths = sorted((LIB / bundle.PACKAGE).rglob("*.py"))
         sources = {str(p.relative_to(LIB)): p.read_text("utf-8") for p in paths}

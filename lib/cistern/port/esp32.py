@@ -35,6 +35,7 @@ _MAX_SETTING = 512
 _RESETS = ("unknown", "power on", "hard reset", "watchdog", "deep sleep", "soft reset")
 _ROOMS = {
     "model_files": "files",
+    "room_for_names": "files",
     "room": "files",
     "timer": "timer",
     "nap_us": "timer",

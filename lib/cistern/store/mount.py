@@ -5,6 +5,7 @@ forgotten.
 import sys
 from struct import unpack_from
 
+from cistern.borrow import forget
 from cistern.errors import StoreError
 from cistern.store.sector import MAGIC
 from cistern.store.state import State
@@ -44,8 +45,7 @@ def mount(log, urandom):
         log._open()
     if sys.implementation.name == "micropython":
         # This module has done its work; its memory is needed.
-        del sys.modules["cistern.store.mount"]
-        del sys.modules["cistern.store"].mount
+        forget("cistern.store.mount")
     return log
 
 

@@ -5,6 +5,7 @@ bytecode, a name 17, an import 10. What a board does is the same; tracebacks nam
 errors only.
 """
 
+from cistern_tools.bundle.flat import flatten as flatten
 from cistern_tools.bundle.modules import PACKAGE as PACKAGE
 from cistern_tools.bundle.modules import BundleError as BundleError
 from cistern_tools.bundle.modules import name_of as name_of
