@@ -3,7 +3,17 @@
 import asyncio
 import gc
 
-from test_uploader import UTC, FakeCloud, FakePort, _captured, _log, _sync, _unsent, _uploader
+from test_uploader import (
+    UTC,
+    FakeCloud,
+    FakePort,
+    _captured,
+    _log,
+    _readings,
+    _sync,
+    _unsent,
+    _uploader,
+)
 
 from cistern.errors import LinkError
 from cistern.figures import sync
@@ -106,6 +116,26 @@ def test_threads_send_streams_at_once_each_reading_once():
         assert len(set(names)) == len(names) == 4 * streams
         assert uploader.link == "up" and uploader.synced_us is not None
         assert cloud.logins == 1
+
+
+def test_threads_send_each_reading_of_a_boot_without_a_clock_once_and_at_one_time():
+    for threads in (1, 2, 4, 8):
+        device = RamDevice(32)
+        log = Log.mount(device, lambda n: bytes(range(n)))
+        for second in range(40):
+            _captured(log, "s%d" % (second % 5), [0], second * 1000000)
+        log = Log.mount(device, lambda n: bytes(range(n)))
+        log.append_anchor(0, UTC, 1)
+        cloud = SlowCloud()
+        uploader = _uploader(log, cloud)
+        uploader.threads = threads
+        assert _sync(uploader) == 6000 and _unsent(log) == []
+        got = []
+        for i in range(5):
+            got += _readings(cloud, b"s%d" % i)
+        start = UTC // 1000000 - 40  # its last reading was not later than the next boot's start
+        wanted = [(start + second, [b"time-bounded"]) for second in range(1, 41)]
+        assert sorted(got) == wanted, threads
 
 
 def test_one_thread_is_one_call():

@@ -12,7 +12,8 @@ _START_US = 1 << 50
 async def learn(uploader, starts):
     """Put into `starts` when each boot without an anchor began at the latest: {boot: UTC in µs}.
 
-    uploader: a sync.Uploader that has nothing under way.
+    What is in it stays: readings were sent with it. uploader: a sync.Uploader that has nothing
+    under way.
     """
     log = uploader.log
     anchors = log.anchors()
@@ -28,10 +29,11 @@ async def learn(uploader, starts):
             except (IndexError, ValueError, LinkError):
                 pass  # is set aside when its turn comes
         ref = await uploader.next(cursor)
-    starts.clear()
     began = 0
     for boot in sorted(set(ends) | set(anchors), reverse=True):
         if boot in anchors:
             began = anchors[boot][1] - anchors[boot][0]
+        elif boot in starts:
+            began = starts[boot]
         elif began:
             starts[boot] = began = began - ends[boot]

@@ -14,14 +14,21 @@ MAX_THREADS = 8
 
 
 class _Thread(Uploader):
-    """One of several uploaders of a log. busy: definitions of the streams under way."""
+    """One of several uploaders of a log. busy: definitions of the streams under way. lock: of
+    `main`, which finds out when boots were, for all.
+    """
 
-    def __init__(self, main, busy):
+    def __init__(self, main, busy, lock):
         super().__init__(main.port, main.log, main.cloud, len(main.buffer), main.on_synced)
         self.turn = main.turn
-        self._bounds = main._bounds
+        self._main = main
         self._busy = busy
+        self._lock = lock
         self._mine = None
+
+    async def _start_of(self, boot):
+        async with self._lock:
+            return await self._main._start_of(boot)
 
     async def next(self, cursor, definition=None):
         """An upload begins with the oldest parcel of a stream that no other thread is sending."""
@@ -46,10 +53,11 @@ async def _drain(thread, failed):
 async def drain(main):
     """Send all that is unsent. Raises the first LinkError; the other threads end with it."""
     busy = set()
+    lock = asyncio.Lock()
     threads = []
     try:
         while len(threads) < min(main.threads, MAX_THREADS):
-            threads.append(_Thread(main, busy))
+            threads.append(_Thread(main, busy, lock))
     except MemoryError:
         pass  # as many as there is room for
     if not threads:
