@@ -361,7 +361,7 @@ class FakePort:
 class FakeCloud:
     """Takes uploads. turns: how often something else ran before the first one came."""
 
-    part_id = "p"
+    part_id = token = "p"
 
     def __init__(self):
         self.taken = []

@@ -38,9 +38,12 @@ class FakePort:
 
 
 class FakeCloud:
-    """Takes uploads; `answers` are raised one after the other before any is taken."""
+    """Takes uploads, after a login; `answers` are raised one after the other before any is
+    taken.
+    """
 
     part_id = "p"
+    token = None
 
     def __init__(self, answers=(), refuses=None):
         self.answers = list(answers)
@@ -53,9 +56,12 @@ class FakeCloud:
         self.logins += 1
         if self.on_login:
             self.on_login()
+        self.token = "t"
 
     async def call(self, path, message, size):
         assert path == "/viam.app.datasync.v1.DataSyncService/DataCaptureUpload"
+        if not self.token:
+            await self.login()
         whole = b"".join([bytes(x) for x in message()])
         assert len(whole) == size, "the announced size is the real one"
         if self.answers:
@@ -250,6 +256,16 @@ def test_a_board_without_a_clock_asks_the_cloud_first():
     cloud.on_login = learn
     _sync(uploader)
     assert cloud.logins == 1 and len(cloud.taken) == 1
+
+
+def test_a_clock_that_the_login_corrects_is_right_in_the_first_upload_too():
+    log = _log([("a", [1, 2]), ("b", [3])])
+    cloud = FakeCloud()
+    cloud.on_login = lambda: log.append_anchor(0, UTC + 3600000000, 1000)
+    _sync(_uploader(log, cloud))
+    start = UTC // 1000000 + 3600
+    assert _readings(cloud, b"a") == [(start + 1, [b"t"]), (start + 2, [b"t"])]
+    assert _readings(cloud, b"b") == [(start + 3, [b"t"])] and cloud.logins == 1
 
 
 def test_a_board_that_cannot_learn_the_time_keeps_its_readings():

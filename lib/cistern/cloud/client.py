@@ -14,7 +14,7 @@ class Cloud:
     """Viam's cloud, or a receiver of one's own, for the part `part_id`.
 
     channel: net.Channel; secret: the part's secret; on_date(text): told the `date` header of each
-    answer, or None.
+    answer, or None. token: of the login, None before the cloud answered one.
     """
 
     def __init__(self, channel, part_id, secret, on_date=None):
@@ -22,11 +22,11 @@ class Cloud:
         self._channel = channel
         self._secret = secret
         self._on_date = on_date
-        self._token = None
+        self.token = None
 
     def ready(self):
         """Whether there is a connection, and on it a login."""
-        return self._token and self._channel.connected()
+        return self.token and self._channel.connected()
 
     async def call(self, path, message, size=None):
         """One unary call with the part's token; the answer's message. Raises LinkError.
@@ -34,10 +34,10 @@ class Cloud:
         message: bytes-like, or with size= what makes an iterator of pieces of it.
         """
         while True:
-            fresh = self._token is None
+            fresh = self.token is None
             if fresh:
                 await self.login()
-            token = self._token
+            token = self.token
             metadata = (("authorization", "Bearer " + token),)
             try:
                 return await self._unary(path, message() if size else message, metadata, size)
@@ -45,8 +45,8 @@ class Cloud:
                 if e.status != UNAUTHENTICATED:
                     raise
                 # The token has expired or the server forgot it.
-                if self._token == token:
-                    self._token = None
+                if self.token == token:
+                    self.token = None
                 if fresh:
                     raise
 
@@ -59,7 +59,7 @@ class Cloud:
         w.field(1, self.part_id)
         try:
             answer = await self._unary(AUTHENTICATE, w.view(), (), None)
-            self._token = str(find(answer, 1), "utf-8")
+            self.token = str(find(answer, 1), "utf-8")
         except GrpcError as e:
             if e.status == INVALID_ARGUMENT:
                 # Of the login: nobody may take it for a refusal of what was to be sent after it.

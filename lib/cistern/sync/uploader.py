@@ -185,8 +185,8 @@ class Uploader:
     async def _start_of(self, boot):
         """(UTC of the boot's start in µs, whether it is only a bound)."""
         anchors = self.log.anchors()
-        if self.log.boot not in anchors:
-            # Any answer of the cloud carries the time.
+        if not self.cloud.token or self.log.boot not in anchors:
+            # Any answer of the cloud carries the time; the first one settles the clock.
             await self.cloud.login()
         anchor = anchors.get(boot)
         if anchor:
