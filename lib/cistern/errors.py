@@ -12,8 +12,8 @@ class StoreError(CisternError):
 class LinkError(CisternError):
     """A request did not succeed.
 
-    layer: the lowest layer that failed: dns, connect, tls, http2, call (deadline, cancelled) or
-    grpc.
+    layer: the lowest layer that failed: dns, connect, tls, http2, call (cancelled, closed) or
+    grpc; or "deadline" where none did in time.
     retry: trying the same request again later can help.
     maybe_seen: the server may have acted on the request although no answer arrived.
     """

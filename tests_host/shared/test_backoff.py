@@ -1,7 +1,7 @@
 """Backoff: how long a failing upload waits."""
 
 from cistern.errors import GrpcError, LinkError
-from cistern.sync.backoff import Backoff
+from cistern.sync.backoff import MAX_PARCELS, Backoff
 
 
 def test_waits_double_from_200_ms_to_an_hour():
@@ -43,3 +43,20 @@ def test_jitter_takes_at_most_a_quarter():
     for r in (0, 100, 255):
         wait = Backoff(lambda r=r: r).failed(GrpcError(13, "x"))
         assert 150 <= wait <= 200
+
+
+def test_only_what_passes_its_deadline_makes_uploads_smaller():
+    backoff = Backoff(lambda: 0)
+    for error in (LinkError("connect", "x"), LinkError("call", "x"), GrpcError(4, "x")):
+        backoff.failed(error)
+    assert backoff.most == MAX_PARCELS
+    most = []
+    for _ in range(7):
+        backoff.failed(LinkError("deadline", "x"))
+        most.append(backoff.most)
+    assert most == [16, 8, 4, 2, 1, 1, 1]
+    backoff.success()
+    assert backoff.most == 2
+    for _ in range(50):
+        backoff.success()
+    assert backoff.most == MAX_PARCELS

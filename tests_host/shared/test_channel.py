@@ -237,7 +237,7 @@ def test_pieces_that_do_not_add_up():
 def test_a_deadline():
     async def test(channel, servers):
         e = await error_of(channel.unary("/a/b", b"x", timeout_ms=30))
-        assert e.layer == "call" and e.retry and e.maybe_seen and "30 ms" in str(e)
+        assert e.layer == "deadline" and e.retry and e.maybe_seen and "30 ms" in str(e)
         await until(lambda: (3, 0, 1) in servers[0].frames)  # cancelled at the server
         assert channel.connected()
 
@@ -251,7 +251,7 @@ def test_a_deadline_before_the_request_was_written():
     async def main():
         channel = Channel(connect, "host", "http")
         e = await error_of(channel.unary("/a/b", b"x", timeout_ms=30))
-        assert e.layer == "call" and not e.maybe_seen
+        assert e.layer == "deadline" and not e.maybe_seen
         await channel.close()
 
     asyncio.run(main())
@@ -262,7 +262,7 @@ def test_a_write_cut_short_ends_the_connection():
         await channel.unary("/a/b", b"")
         servers[0].stuck = True
         e = await error_of(channel.unary("/a/b", b"x", timeout_ms=30))
-        assert e.layer == "call" and not channel.connected() and servers[0].closed
+        assert e.layer == "deadline" and not channel.connected() and servers[0].closed
         await channel.unary("/a/b", b"")
         assert len(servers) == 2
 
@@ -655,7 +655,7 @@ def test_the_deadline_of_a_call_that_streams():
         call = await channel.call("/a/b", timeout_ms=30)
         await call.send(b"x")
         e = await error_of(call.receive())
-        assert e.layer == "call" and "30 ms" in str(e)
+        assert e.layer == "deadline" and "30 ms" in str(e)
         assert await error_of(call.send(b"y")) is e
         call.release()
         await until(lambda: (3, 0, 1) in servers[0].frames)
@@ -674,7 +674,7 @@ def test_a_deadline_while_the_connection_is_made():
         channel._connect = slow
         call = await channel.call("/a/b", timeout_ms=5)
         e = await error_of(call.send(b"x"))
-        assert e.layer == "call" and not e.maybe_seen
+        assert e.layer == "deadline" and not e.maybe_seen
         call.release()
         await until(lambda: (3, 0, 1) in servers[0].frames)
 

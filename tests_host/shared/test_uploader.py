@@ -163,6 +163,68 @@ def test_an_upload_stays_below_the_limit():
     assert sum([len(r) for _, r in cloud.taken]) == 900
 
 
+class Narrow(FakeCloud):
+    """A cloud behind a link that takes so many bytes within a call's time. sizes: of all calls."""
+
+    def __init__(self, most):
+        super().__init__()
+        self.most = most
+        self.sizes = []
+
+    async def call(self, path, message, size):
+        self.sizes.append(size)
+        if size > self.most:
+            raise LinkError("deadline", "no answer within 20000 ms", True)
+        await super().call(path, message, size)
+
+
+def _parcels(count, numbers):
+    log = _mounted(RamDevice(32))
+    for i in range(count):
+        _captured(log, "a", numbers, i * 60000000)
+    log.append_anchor(0, UTC, 1000)
+    return log
+
+
+def test_a_link_too_slow_for_a_whole_upload_takes_smaller_ones():
+    for threads in (1, 4):
+        log = _parcels(20, range(60))
+        cloud = Narrow(7000)
+        cloud.ready = lambda: True
+        uploader = _uploader(log, cloud)
+        uploader.threads = threads
+        _sync(uploader, 12)
+        assert _unsent(log) == [] and sum([len(r) for _, r in cloud.taken]) == 1200
+        failed = [n for n in cloud.sizes if n > cloud.most]
+        assert len(failed) * 3 < len(cloud.sizes), "what fails is the exception"
+
+
+def test_one_parcel_is_the_smallest_upload_and_a_faster_link_takes_large_ones_again():
+    log = _parcels(80, range(60))
+    cloud = Narrow(100)
+    uploader = _uploader(log, cloud)
+    _sync(uploader, 12)
+    assert cloud.sizes[-1] == min(cloud.sizes) > 3000 and len(_unsent(log)) == 80
+    cloud.most = 10**6
+    _sync(uploader)
+    assert _unsent(log) == [] and max(cloud.sizes[12:]) > MAX_UPLOAD // 2
+
+
+def test_small_parcels_are_fewer_too():
+    log = _parcels(2 * MAX_PARCELS, [1])
+    cloud = Narrow(1500)
+    _sync(_uploader(log, cloud), 3)
+    assert len(cloud.taken[0][1]) == MAX_PARCELS // 2 and _unsent(log) == []
+
+
+def test_an_upload_that_fails_otherwise_stays_as_large_as_it_was():
+    log = _parcels(20, range(60))
+    cloud = Narrow(10**6)
+    cloud.answers = [LinkError("call", "closed"), LinkError("http2", "x"), GrpcError(14, "x")]
+    _sync(_uploader(log, cloud), 4)
+    assert cloud.sizes[0] == cloud.sizes[3]
+
+
 def test_a_failed_upload_is_sent_again_under_the_same_name():
     log = _log([("a", [1, 2])])
     port = FakePort()

@@ -204,7 +204,7 @@ async def _expire(call, ms):
     """The deadline of a call, where nobody waits for the whole of it."""
     await asyncio.sleep(ms / 1000)
     call.timer = None
-    call.fail("call", f"no end within {ms} ms")
+    call.fail("deadline", f"no end within {ms} ms")
     call.release()
 
 
@@ -295,7 +295,8 @@ class Channel:
                 self._unary(call, path, message, metadata, timeout_ms, size), timeout_ms / 1000
             )
         except asyncio.TimeoutError:
-            raise LinkError("call", f"no answer within {timeout_ms} ms", True, call.seen) from None
+            text = f"no answer within {timeout_ms} ms"
+            raise LinkError("deadline", text, True, call.seen) from None
 
     async def _unary(self, call, path, message, metadata, timeout_ms, size):
         again = size is None

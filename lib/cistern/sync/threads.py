@@ -21,6 +21,7 @@ class _Thread(Uploader):
     def __init__(self, main, busy, lock):
         super().__init__(main.port, main.log, main.cloud, len(main.buffer), main.on_synced)
         self.turn = main.turn
+        self._backoff = main._backoff
         self._main = main
         self._busy = busy
         self._lock = lock
@@ -56,7 +57,8 @@ async def drain(main):
     lock = asyncio.Lock()
     threads = []
     try:
-        while len(threads) < min(main.threads, MAX_THREADS):
+        # A link that is too slow for a whole upload has no time for several.
+        while len(threads) < min(main.threads, MAX_THREADS, main._backoff.most):
             threads.append(_Thread(main, busy, lock))
     except MemoryError:
         pass  # as many as there is room for
@@ -79,4 +81,3 @@ async def drain(main):
             if thread.synced_us is not None:
                 main.synced_us = thread.synced_us
                 main.link = "up"
-                main._backoff.success()

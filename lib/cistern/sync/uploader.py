@@ -6,13 +6,10 @@ from cistern.borrow import borrow
 from cistern.cloud.datasync import UPLOAD, upload_metadata
 from cistern.cloud.expand import PIECE, Expander
 from cistern.errors import GrpcError, LinkError
-from cistern.sync.backoff import Backoff
+from cistern.sync.backoff import MAX_PARCELS, Backoff
 
 # Sensor data of one upload: what micro-rdk sends at most (Viam recommends 64 KB; halved for RAM).
 MAX_UPLOAD = 32000
-# Parcels of one upload: each is held as a Ref and named in 20 characters while it is under way.
-# A parcel holds up to some 8 KB of sensor data; one that was sealed by its age holds less.
-MAX_PARCELS = 32
 # Records that are passed over in a step, up to a millisecond each.
 RECORDS = 2
 INVALID_ARGUMENT = 3
@@ -159,9 +156,10 @@ class Uploader:
         self._gone = False
         # For the whole upload: a clock that is set meanwhile must not change what was counted.
         self.starts = {}
+        most = self._backoff.most
         cursor = self.log.unsent()
         ref = await self.next(cursor)
-        while ref and len(refs) < MAX_PARCELS:
+        while ref and len(refs) < most:
             if ref.boot not in self.starts:
                 self.starts[ref.boot] = await self._start_of(ref.boot)
             start = self.starts[ref.boot]
@@ -175,7 +173,7 @@ class Uploader:
                 borrow("cistern.sync.refused").give_up(self, ref, e)
                 ref = await self.next(cursor, ref.definition if refs else None)
                 continue
-            if refs and total + size > MAX_UPLOAD:
+            if refs and total + size > MAX_UPLOAD // MAX_PARCELS * most:
                 break
             total += size
             refs.append(ref)
