@@ -137,6 +137,32 @@ print("uptime", p.uptime_us())
     assert f"uptime {(1 << 30) + 25}" in said
 
 
+def test_uptime_gains_what_is_owed_at_50_ppm_and_never_goes_back(on_chip):
+    said = on_chip(
+        """
+now = 0
+time.ticks_us = lambda: now & (1 << 30) - 1
+p = Port()
+for owed in (2000000, -2000000):
+    p.owed = owed
+    last = p.uptime_us()
+    off = last - now
+    back = steps = 0
+    began = now
+    while p.owed:
+        now += (1, 7, 19999, 20000, 99999, 500000000)[steps % 6]
+        steps += 1
+        uptime = p.uptime_us()
+        back = min(back, uptime - last)
+        last = uptime
+    took = (now - began) // 1000000000
+    print("gained", last - now - off, "back", back, "ks", took)
+"""
+    )
+    for gained in ("2000000", "-2000000"):
+        assert f"gained {gained} back 0 ks 40" in said
+
+
 def test_state_is_replaced_whole_and_kept(on_chip):
     said = on_chip(
         """

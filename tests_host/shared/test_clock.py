@@ -96,3 +96,57 @@ def test_once_settled_nothing_moves_it():
         clock.on_date("Fri, 22 Nov 2030 16:31:51 GMT")
         clock.on_date("Sun, 22 Nov 2026 16:31:51 GMT")
         assert _start(log) == start
+
+
+def _date(utc_us):
+    """The header at that time of November or December 2026."""
+    at = (utc_us - NOW) // 1000000 + 59511 + 86400 * 21  # since the 1st of November
+    day, second = at // 86400, at % 86400
+    month = "Nov" if day < 30 else "Dec"
+    time = (second // 3600, second // 60 % 60, second % 60)
+    return "Sun, %02d %s 2026 " % (day % 30 + 1, month) + "%02d:%02d:%02d GMT" % time
+
+
+class Drifting(Port):
+    """A board whose crystal is so many ppm too fast, and that makes up for what it owes."""
+
+    def __init__(self, ppm):
+        super().__init__()
+        self.ppm = ppm
+        self.owed = 0
+
+    def hour(self):
+        step = 3600000000 + 3600 * self.ppm
+        gain = max(-180000, min(180000, self.owed))
+        self.owed -= gain
+        self.up += step + gain
+
+
+def test_a_crystal_that_is_off_does_not_add_up_over_a_month():
+    for ppm in (-20, 0, 20):
+        port, log = Drifting(ppm), _mounted()
+        clock = Clock(port, log)
+        now = NOW
+        clock.on_date(_date(now))
+        start = _start(log)
+        for hour in range(30 * 24):
+            port.hour()
+            now += 3600000000
+            away = 400 < hour < 440  # nobody answers
+            limit = 6000000 if 400 < hour < 480 else 3000000
+            assert abs(start + port.up - now) < limit, (ppm, hour)
+            if not away:
+                for _ in range(3):
+                    clock.on_date(_date(now))
+        assert _start(log) == start, "and what was sent is not dated anew"
+
+
+def test_one_wrong_date_moves_little():
+    port, log = Drifting(0), _mounted()
+    clock = Clock(port, log)
+    clock.on_date(DATE)
+    port.hour()
+    clock.on_date("Fri, 22 Nov 2030 16:31:51 GMT")
+    for _ in range(1000):
+        port.hour()
+    assert _start(log) + port.up - NOW - 1001 * 3600000000 <= 2000000

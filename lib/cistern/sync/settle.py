@@ -1,5 +1,5 @@
 """The cloud's time, from the `date` header of its answers, against the board's. Borrowed until a
-date is understood, once a boot.
+date is understood, and then once an hour.
 """
 
 _MONTHS = "JanFebMarAprMayJunJulAugSepOctNovDec"
@@ -7,6 +7,9 @@ _MONTHS = "JanFebMarAprMayJunJulAugSepOctNovDec"
 EARLIEST_US = 1767225600000000  # 2026-01-01
 # A clock of the board that is further from the cloud's was never set, or not in a long time.
 DISAGREEMENT_US = 10000000
+# A date has whole seconds, and is as old as its answer was long under way; below that nobody knows
+# which clock is right.
+DRIFT_US = 2000000
 
 
 def settle(port, log, anchor, utc_us):
@@ -25,6 +28,14 @@ def settle(port, log, anchor, utc_us):
     found = log.anchors().get(log.boot)
     if not found or abs(found[1] + port.uptime_us() - found[0] - own) > DISAGREEMENT_US:
         anchor(own)
+
+
+def follow(port, log, utc_us):
+    """Have the uptime gain or lose where by it and the anchor it is not the cloud's time."""
+    uptime_us, anchor_us, _ = log.anchors()[log.boot]
+    late = utc_us + 500000 - anchor_us - port.uptime_us() + uptime_us
+    # No more, so that a wrong date does little harm where no other comes after it.
+    port.owed = ((late > DRIFT_US) - (late < -DRIFT_US)) * DRIFT_US
 
 
 def parse(date):
