@@ -204,7 +204,7 @@ async def _expire(call, ms):
     """The deadline of a call, where nobody waits for the whole of it."""
     await asyncio.sleep(ms / 1000)
     call.timer = None
-    call.fail("deadline", f"no end within {ms} ms")
+    call.fail("deadline", f"no answer within {ms} ms")
     call.release()
 
 
@@ -260,7 +260,7 @@ class Channel:
     def connected(self):
         """Whether there is a connection on which calls can start."""
         link = self._link
-        return link is not None and not link.error and not link.conn.closing
+        return link and not link.error and not link.conn.closing
 
     async def _open(self, call, path, metadata, timeout_ms):
         """Give a call its stream; its header block waits to be written."""
@@ -271,15 +271,16 @@ class Channel:
                     raise LinkError("call", "the channel is closed", False)
                 link = self._link
                 if not link or link.error:
-                    self._link = None  # also when connecting fails
+                    link = self._link = None  # its heap is needed
                     link = self._link = Link(await self._connect(), self)
+                conn = link.conn
                 # After GOAWAY its last calls go on, with the only buffers that there are.
-                if not link.conn.closing and len(link.conn.streams) < link.conn.max_streams:
+                if not conn.closing and len(conn.streams) < conn.max_streams:
                     break
                 link.freed.clear()
                 await link.freed.wait()
             call.link = link
-            call.stream = link.conn.open(fields, False, call)
+            call.stream = conn.open(fields, False, call)
 
     async def unary(self, path, message, metadata=(), timeout_ms=20000, size=None):
         """Make one call; returns the reply: .message (bytearray), .headers and .trailers (dicts of
