@@ -286,7 +286,7 @@ print([n for n in sys.modules if n.startswith("cistern.port.esp32_")], p.spare)
 print(p.adc(34).read_uv() > 0, p.pin(4, "in", "up").value(), p.pin(34, "in", "up").value())
 out = p.pin(5, "out")
 out.value(1)
-print(p.pin(5, None).value(), p.chip_celsius() > 40, p.model_files(), p.room("/") > 100000)
+print(p.pin(5, None).value(), p.chip_celsius() > 40, p.model_files(), p.room("/", 0) > 100000)
 try:
     p.wifi_rssi()
 except OSError as e:

@@ -25,7 +25,9 @@ def open_log(app, capture_dir):
     if capture_dir:
         from cistern.store.files import FileDevice
 
-        device = FileDevice(capture_dir, port.room(capture_dir) // SECTOR)
+        device = FileDevice(capture_dir)
+        room = port.room(capture_dir, device.files * SECTOR)
+        device.sectors = max(device.sectors, room // SECTOR)
     elif device is None:
         from cistern.store.ram import RamDevice
 

@@ -21,6 +21,11 @@ def room_for_names():
         for i in range(_NAMES - used + 20):
             hasattr(sys, "%d?" % i)  # is a name from here on
 
+const = int  # MicroPython's compiler knows const() by its name
+
+# The largest partition that a board of ours has; each 4 KB take 7 bytes of RAM.
+_MOST = const(4 << 20)
+
 
 def model_files():
     """Paths of the user's own models (docs/MODELS.md)."""
@@ -31,7 +36,9 @@ def model_files():
     return ["/models/" + n for n in names if n.endswith((".py", ".mpy"))]
 
 
-def room(folder):
-    """Bytes that a log in `folder` may take: half of what is free there."""
+def room(folder, own):
+    """Bytes that a log in `folder` may take which takes `own` bytes now: half of what would be
+    free there without it, and 4 MiB at most.
+    """
     found = os.statvfs(folder)
-    return found[0] * found[3] // 2
+    return min((found[0] * found[3] + own) // 2, _MOST)

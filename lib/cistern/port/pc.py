@@ -85,15 +85,12 @@ class PcPort(SimulatedBoard):
             return []
         return ["%s/%s" % (folder, n) for n in names if n.endswith((".py", ".mpy"))]
 
-    def room(self, folder):
-        """Bytes that a log in `folder` may take: half of what is free there, as Viam allows."""
-        while folder:
-            try:
-                found = os.statvfs(folder)
-                return min(found[0] * found[3] // 2, self._flash_size)
-            except OSError:
-                folder = folder.rpartition("/")[0]  # it is made later
-        return self._flash_size
+    def room(self, folder, own):
+        """Bytes that a log in `folder` may take which takes `own` bytes now: half of what would be
+        free there without it, as Viam allows, and not more than the flash has.
+        """
+        found = os.statvfs(folder)
+        return min((found[0] * found[3] + own) // 2, self._flash_size)
 
     def load_state(self, name):
         """What save_state kept under `name`, as text, or None."""

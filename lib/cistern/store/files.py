@@ -9,22 +9,36 @@ const = int  # MicroPython's compiler knows const() by its name
 _SIZE = const(4096)
 
 
+def _names(folder):
+    """Iterate over the names in a folder; without a list of them, which may be long, on a chip."""
+    if hasattr(os, "ilistdir"):
+        return (entry[0] for entry in os.ilistdir(folder))
+    return os.listdir(folder)
+
+
 class FileDevice:
-    """One file a sector in `folder`, which is made if absent; `sectors` files of 4096 bytes at
-    most.
+    """One file a sector in `folder`, which is made if absent.
 
     A missing file is an erased sector, and one that is short is erased behind its end; so files
     grow as a log is written, which FAT and littlefs do best. Every write is on the medium when it
     returns.
+
+    files: how many there are. sectors: files of 4096 bytes at most; never fewer than reach to the
+    last one that is there, which may be the newest of the log.
     """
 
-    def __init__(self, folder, sectors):
+    def __init__(self, folder, sectors=0):
         self._folder = folder.rstrip("/")
-        self._sectors = sectors
+        self.sectors = sectors
+        self.files = 0
         try:
             os.mkdir(self._folder)
         except OSError:
-            os.listdir(self._folder)  # raises if it is not there after all
+            pass
+        for name in _names(self._folder):  # raises if it is not there after all
+            if len(name) == 8 and name[:4].isdigit() and name[4:].lower() == ".log":
+                self.files += 1
+                self.sectors = max(self.sectors, int(name[:4]) + 1)
 
     def _path(self, n):
         return "%s/%04d.log" % (self._folder, n)
@@ -60,7 +74,7 @@ class FileDevice:
     def ioctl(self, op, arg):
         """Block count (4), block size (5), erase block `arg` (6)."""
         if op == 4:
-            return self._sectors
+            return self.sectors
         if op == 5:
             return _SIZE
         if op == 6:
