@@ -34,6 +34,7 @@ def open_log(app, capture_dir):
         port.log("warning", "no flash for the log: a reset loses what is not synced")
         device = RamDevice(RAM_SECTORS)
     app.log = Log.mount(device, port.urandom)
+    app.log.tell = port.log
     app.clock = Clock(port, app.log)
 
 

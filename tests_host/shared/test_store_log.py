@@ -155,6 +155,71 @@ def test_what_is_set_aside_is_kept_but_not_offered():
         log = Log.mount(device, random)
 
 
+class Stubborn(RamDevice):
+    """Takes no marks, as a filesystem that others filled; or says that it does and takes none."""
+
+    marks = True
+    silent = False
+
+    def writeblocks(self, n, buf, off=0):
+        if len(buf) == 1 and not self.marks:
+            if not self.silent:
+                raise OSError(28)
+            return
+        RamDevice.writeblocks(self, n, buf, off)
+
+
+def unmarked(silent):
+    device = Stubborn(8)
+    log = Log.mount(device, random)
+    device.marks, device.silent = False, silent
+    said = []
+    log.tell = lambda level, text: said.append((level, text))
+    for _ in range(30):
+        log.append(A, b"z" * 200, 1)
+    log.stats()
+    left = refs(log)
+    for r in left[:29]:
+        assert log.mark_sent(r)
+    assert log.set_aside(left[29]) and log.mark_sent(left[28])
+    assert refs(log) == []
+    assert log.stats().unsent_readings == {} and log.stats().set_aside == 1
+    assert len(said) == 1 and said[0][0] == "error" and "cannot mark" in said[0][1]
+    # Its sectors are used again, so a medium that was full has room.
+    while log.maintain(10**6, lambda: 0):
+        pass
+    assert log.used() == 1 and len(log.marks) < 20
+    for _ in range(100):
+        log.append(A, b"z" * 300, 1)
+    stats = log.stats()
+    assert sum(stats.lost.values()) + stats.unsent_readings[A] == 101  # with the one set aside
+    assert not log.marks
+
+
+def test_a_parcel_that_cannot_be_marked_is_not_offered_again_in_this_boot():
+    for silent in (False, True):
+        unmarked(silent)
+
+
+def test_marks_that_can_neither_be_written_nor_remembered_are_no_success():
+    device = Stubborn(8)
+    log = Log.mount(device, random)
+    device.marks = False
+    for _ in range(600):
+        log.append(A, b"", 1)
+        log.append(B, b"", 1)
+    left = refs(log, A)
+    failed = None
+    try:
+        for r in left:
+            log.mark_sent(r)
+            failed = r
+    except MemoryError as e:
+        assert "mark" in str(e)
+    assert [r[:2] for r in refs(log, A)] == [r[:2] for r in left[left.index(failed) + 1 :]]
+    assert log.stats().unsent_readings == {A: len(refs(log, A)), B: 600}
+
+
 def test_losses_and_anchors_survive():
     device, log = mounted()
     log.append_drop(A, "ring_full", 5, 10, 20)

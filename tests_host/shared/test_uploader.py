@@ -548,6 +548,35 @@ def test_parcels_that_are_overwritten_meanwhile_do_not_hold_up_the_others():
     assert log.stats().lost and len(cloud.taken) > 8
 
 
+def test_a_parcel_that_cannot_be_marked_as_sent_is_sent_once_and_counted_once():
+    log, cloud, port = _log([("a", [1, 2]), ("b", [3])]), FakeCloud(), FakePort()
+    real = log.device.writeblocks
+
+    def writeblocks(n, buf, off=0):
+        if len(buf) == 1:
+            assert len(cloud.taken) < 9
+            raise OSError(28)
+        real(n, buf, off)
+
+    log.device.writeblocks = writeblocks
+    uploader = _uploader(log, cloud, port)
+    assert _sync(uploader, 3) == 6000
+    assert len(cloud.taken) == 2 and uploader.done == [2, 1]
+
+
+def test_what_can_neither_be_marked_nor_remembered_is_tried_again_later():
+    log, cloud, port = _log([("a", [1, 2])]), FakeCloud(), FakePort()
+
+    def mark_sent(ref):
+        raise MemoryError("marks")
+
+    log.mark_sent = mark_sent
+    uploader = _uploader(log, cloud, port)
+    waits = [_sync(uploader) for _ in range(4)]
+    assert len(cloud.taken) == 4 and uploader.done == []
+    assert waits[3] > 4 * waits[0] > 0 and "marks" in port.lines[0][1]
+
+
 def test_a_log_that_fills_up_does_not_hurry_a_cloud_that_is_away():
     log, port = _log([]), FakePort()
     _captured(log, "a", [1])

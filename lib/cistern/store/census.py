@@ -25,7 +25,7 @@ class Census:
 
     def __init__(self, log):
         self._log = log
-        self._walk = Walk(log.device)
+        self._walk = Walk(log.device, log.marks)
         self._counted = bytearray(log.count)
         self._readings = {}
         self._bytes = 0

@@ -37,10 +37,11 @@ class Log(Writer):
 
     log_id: 8 bytes, drawn when the log was initialised. boot: greater than that of everything in
     the log. delete_every_nth: when the log is nearly full, every nth sector is thinned out of it;
-    0 for never.
+    0 for never. tell: None, or called with (level, text) for what its owner should know.
     """
 
     delete_every_nth = 0
+    tell = None
 
     @staticmethod
     def mount(device, urandom):
@@ -120,12 +121,15 @@ class Log(Writer):
         return view if self.walk.load(ref.index, view) else None
 
     def mark_sent(self, ref):
-        """The cloud has the parcel. False if the log has it no more."""
+        """The cloud has the parcel. False if the log has it no more.
+
+        Raises MemoryError where that can neither be written nor remembered until the next start.
+        """
         return self._mark(ref, _SENT)
 
     def set_aside(self, ref):
         """The cloud refuses the parcel for good: keep it while there is room, but never offer it
-        again.
+        again. As mark_sent().
         """
         return self._mark(ref, _ASIDE)
 
@@ -138,9 +142,14 @@ class Log(Writer):
                 arrived(self, ref)
             return False
         self.device.readblocks(b, self._head, ref.index)
-        now = self._head[0]
+        now = self._head[0] & self.marks.get(ref.sector << 12 | ref.index, 255)
         # Even if it reads as marked: a power cut may have left the mark half made.
-        self.program(b, bytes((state,)), ref.index)
+        done = self.program(b, bytes((state,)), ref.index)
+        self.device.readblocks(b, self._head, ref.index)
+        if not done or self._head[0] & ~state:
+            from cistern.store.marks import remember
+
+            remember(self, ref, state)
         if now & 0x0F and now & 0xF0:
             self._note(b, ref.definition, -ref.readings, -ref.size)
             if state == _ASIDE and self.census:

@@ -42,13 +42,15 @@ def seal_record(head, kind, body, seed):
 class Walk:
     """enter() a sector, then step() from one intact record to the next.
 
+    marks: see Writer; without, states are as on the device.
     After enter(): block, log_id, sequence, boot, seed (of the CRCs), definitions {number: bytes},
     next. After step(): at and next (offsets of the record and of the one after it), state, kind,
     size (of the body), readings (of a parcel).
     """
 
-    def __init__(self, device):
+    def __init__(self, device, marks=None):
         self.device = device
+        self.marks = marks
         self.sector_size = device.ioctl(5, 0)
         # Records begin where this mask is 0; a device that programs larger units only says so.
         self.mask = getattr(device, "align", 1) - 1
@@ -91,6 +93,8 @@ class Walk:
         self.device.readblocks(self.block, memoryview(head)[:_LEAST], at)
         self.state, self.kind, size = unpack_from("<BBH", head)
         self.size = size & 0xFFF
+        if self.marks:
+            self.state &= self.marks.get(self.sequence << 12 | at, 255)
         self.readings = head[8] | head[9] << 8
         return (
             self.kind < 255 and _kind_and_size(self.kind, self.size) >> 8 == size and self.size > 1

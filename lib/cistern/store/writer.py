@@ -33,12 +33,14 @@ class Writer:
     sequence: of the sectors by block, or one of the above. left: parcels not sent in each, 0 also
     where that is not known. block, at: the sector being written and the offset of its next record.
     given_up: {sequence: code of the reason} of the sectors given up last.
+    marks: {sequence << 12 | offset: state} of parcels whose state the device does not take.
     mount() sets log_id, boot, state, next (the sequence given last), seed and stated.
     """
 
     def __init__(self, device):
         self.device = device
-        self.walk = Walk(device)
+        self.marks = {}
+        self.walk = Walk(device, self.marks)
         self.sector_size = self.walk.sector_size
         self.count = n = device.ioctl(4, 0)
         self.sequence = array("i", [_FREE] * n)
@@ -257,5 +259,8 @@ class Writer:
 
     def done(self, b):
         """Nothing in a sector is needed any more."""
+        if self.marks:
+            for key in [k for k in self.marks if k >> 12 == self.sequence[b]]:
+                del self.marks[key]
         self.sequence[b] = _FREE
         self.program(b, b"\0", _DONE_AT)
