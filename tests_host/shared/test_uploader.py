@@ -422,6 +422,45 @@ def test_a_boot_between_two_that_knew_the_time_is_bounded_by_the_later_one():
     assert [len(m.get(10, [])) for m, _ in cloud.taken] == [0, 1, 0]
 
 
+def test_times_are_right_after_however_many_starts_without_a_network():
+    for readings in 0, 1:  # of each start
+        device = RamDevice(64)
+        log = _mounted(device)
+        log.append_anchor(0, UTC - 7000000000, 1000000)  # by a clock that is found to be wrong
+        for hour in range(24):
+            _captured(log, "a", [hour], hour * 3600000000)
+        log.append_anchor(0, UTC, 1000000)
+        wanted = [UTC // 1000000 + hour * 3600 + 1 for hour in range(24)]
+        now = UTC + 86400000000
+        for _ in range(60):
+            log = _mounted(device)
+            log.append_anchor(0, now, 1000000)
+            for n in range(readings):
+                _captured(log, "a", [n])
+                wanted.append(now // 1000000 + 1)
+            now += 120000000
+        cloud = FakeCloud()
+        _sync(_uploader(log, cloud))
+        assert _readings(cloud, b"a") == [(second, []) for second in wanted]
+
+
+def test_a_start_without_a_clock_before_many_with_one_is_bounded():
+    device = RamDevice(64)
+    log = _mounted(device)
+    _captured(log, "a", range(9))
+    for k in range(30):
+        log = _mounted(device)
+        log.append_anchor(0, UTC + k * 100000000, 1000000)
+        _captured(log, "a", [1, 2])
+    cloud = FakeCloud()
+    _sync(_uploader(log, cloud))
+    got = _readings(cloud, b"a")
+    # Not later than the start after it; as for the others, they have their times.
+    assert len(got) == 69 and got[8][0] <= UTC // 1000000 and got[8][1] == [b"time-bounded"]
+    starts = [UTC // 1000000 + k * 100 for k in range(30)]
+    assert got[9:] == [(s + n, []) for s in starts for n in (1, 2)]
+
+
 def test_a_fast_stream_does_not_keep_a_slow_one_waiting():
     log = Log.mount(RamDevice(32), lambda n: bytes(range(n)))
     for i in range(70):

@@ -94,9 +94,19 @@ class Log(Writer):
 
     def anchors(self):
         """{boot: (uptime_us, utc_us, uncertainty_us)}, the best one of each boot that still
-        matters.
+        matters, of the newest such boots.
         """
         return self.state.anchors
+
+    def recall(self, boot):
+        """Iterate over the steps of finding an older boot's anchor: what comes last is that
+        anchor or None.
+        """
+        if not self.state.forgot(boot):
+            return ()
+        from cistern.store.recall import recall
+
+        return recall(self, boot)
 
     def append_drop(self, definition, reason, count, first_uptime_us, last_uptime_us):
         """Count readings that are lost; reason: one of REASONS; the times: of the first and the

@@ -46,6 +46,11 @@ class State:
         if len(self.anchors) * _PER_ANCHOR > self._size:
             self.anchors.pop(min(self.anchors))
 
+    def forgot(self, boot):
+        """Whether an anchor of `boot` may have been here."""
+        full = (len(self.anchors) + 1) * _PER_ANCHOR > self._size
+        return full and boot < min(self.anchors)
+
     def lose(self, key, count):
         """Count readings that are lost, or with a negative count found again."""
         if key not in self.losses and len(self.losses) * _PER_LOSS >= self._size:

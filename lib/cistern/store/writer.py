@@ -34,6 +34,7 @@ class Writer:
     where that is not known. block, at: the sector being written and the offset of its next record.
     given_up: {sequence: code of the reason} of the sectors given up last.
     marks: {sequence << 12 | offset: state} of parcels whose state the device does not take.
+    recalled: {boot: anchor or None} of some that the state has forgotten.
     mount() sets log_id, boot, state, next (the sequence given last), seed and stated.
     """
 
@@ -54,6 +55,7 @@ class Writer:
         self.definitions = {}
         self.booted = False
         self.given_up = {}
+        self.recalled = {}
         self._head = bytearray(_HEAD)
         self._parcel_head = bytearray(_HEAD + _COUNT_SIZE)
 

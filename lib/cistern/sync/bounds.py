@@ -16,11 +16,16 @@ async def learn(uploader, starts):
     under way.
     """
     log = uploader.log
-    anchors = log.anchors()
+    anchors = dict(log.anchors())
     ends = {}  # boot: uptime of its last reading, as far as that is not sent yet
     cursor = log.unsent()
     ref = await uploader.next(cursor)
     while ref:
+        if ref.boot not in anchors:
+            for anchor in log.recall(ref.boot):
+                if anchor:
+                    anchors[ref.boot] = anchor
+                await uploader.turn()
         if ref.boot not in anchors:
             try:
                 await uploader.size_of(ref, _START_US)

@@ -187,6 +187,10 @@ class Uploader:
             # Any answer of the cloud carries the time; the first one settles the clock.
             await self.cloud.login()
         anchor = anchors.get(boot)
+        if not anchor:
+            for step in self.log.recall(boot):
+                anchor = step
+                await self.turn()
         if anchor:
             return anchor[1] - anchor[0], False
         if boot not in self._bounds:
