@@ -171,3 +171,51 @@ def test_thinning_leaves_a_picture_of_the_whole_time_instead_of_its_end():
     assert kept == sorted(kept) and 250 < len(kept) < 440
     gaps = [b - a for a, b in pairwise(kept)]
     assert max(gaps) < 200 and kept[0] < 200
+
+
+def backlog(sectors):
+    """A log that is all but full of what is unsent, and the readings in it."""
+    device = Counting(sectors)
+    log = Log.mount(device, Random(1).randbytes)
+    readings = 0
+    while log.used() * 100 < 90 * sectors:
+        log.append(DEFINITION, bytes(120), 1)
+        readings += 1
+    return device, log, readings
+
+
+def operations(device, work):
+    """What `work` does to the device; at most 300 are a step beside which capture can live."""
+    before = device.reads + device.programs
+    result = work()
+    return device.reads + device.programs - before, result
+
+
+@pytest.mark.parametrize("sectors", [64, 512])
+def test_thinning_goes_on_a_sector_at_a_time(sectors):
+    device, log, readings = backlog(sectors)
+    log.delete_every_nth = 5
+    more = True
+    while more:
+        # Without a budget it does one thing.
+        n, more = operations(device, lambda: log.maintain(0, lambda: 0))
+        assert n <= 300
+    lost = sum(log.stats().lost.values())
+    assert 0.15 < lost / readings < 0.25
+    assert log.stats().unsent_readings == {DEFINITION: readings - lost}
+
+
+def test_what_earlier_boots_left_is_counted_a_sector_at_a_time():
+    device, log, readings = backlog(512)
+    log = Log.mount(device, Random(1).randbytes)
+    n, stats = operations(device, lambda: log.stats(1))
+    assert n <= 300 and not stats.complete
+    more = True
+    while more:
+        log.append(DEFINITION, bytes(120), 1)
+        readings += 1
+        n, more = operations(device, lambda: log.maintain(0, lambda: 0))
+        assert n <= 300
+    n, stats = operations(device, lambda: log.stats(0))
+    assert n == 0 and stats.complete and stats.unsent_readings == {DEFINITION: readings}
+    assert stats.unsent == 120 * readings

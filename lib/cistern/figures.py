@@ -15,7 +15,8 @@ def status(app):
     t: seconds since start. reset: why the board started. heap_free: bytes. streams: counts for
     each stream by its name. captured, late, missed, dropped, durable and synced count since start,
     and lost_… for each reason that there was; pending is what is on flash and not in the cloud
-    yet, of earlier boots too.
+    yet, of earlier boots as far as the log was looked through: a sector in each call, and more
+    where capture leaves time.
     """
     streams = {}
     for c in app.engine.collectors:
@@ -25,11 +26,11 @@ def status(app):
         for i, reason in enumerate(REASONS):
             if c.lost[4 * i + 3]:
                 row["lost_" + reason] = c.lost[4 * i + 3]
-    pending = app.log.stats().unsent_readings
+    found = sync(app.uploader, app.port, app.log, app.engine.parcel)
+    pending = app.log.stats(0).unsent_readings
     for key, counts in ("synced", app.synced), ("pending", pending):
         for definition in counts:
             _row(streams, _name(definition))[key] += counts[definition]
-    found = sync(app.uploader, app.port, app.log, app.engine.parcel)
     found["t"] = round(app.port.uptime_us() / 1000000, 3)
     found["boot"] = app.log.boot
     found["reset"] = app.port.reset_cause
@@ -54,9 +55,9 @@ def sync(uploader, port, log, buf):
     link: "offline" without a cloud, "idle" before the first upload, "up", or "down: " and why.
     error: the last one in words, or None. synced_s: seconds since the cloud took an upload.
     retry_s: until the next try after a failure, else 0. pending_bytes: of parcels on flash that
-    the cloud does not have. oldest_s: age of the oldest reading in them. set_aside: parcels that
-    the cloud refused since start. Ages are None where there is nothing, or no clock to tell them.
-    buf: has room for a parcel.
+    the cloud does not have, counted as `pending` is. oldest_s: age of the oldest reading in them.
+    set_aside: parcels that the cloud refused since start. Ages are None where there is nothing, or
+    no clock to tell them. buf: has room for a parcel.
     """
     now = port.uptime_us()
     found = {"link": "offline", "error": None, "synced_s": None, "retry_s": 0, "set_aside": 0}
@@ -68,7 +69,7 @@ def sync(uploader, port, log, buf):
             found["retry_s"] = uploader.wait_ms // 1000
         if uploader.synced_us is not None:
             found["synced_s"] = (now - uploader.synced_us) // 1000000
-    found["pending_bytes"] = log.stats().unsent
+    found["pending_bytes"] = log.stats(1).unsent
     found["oldest_s"] = _oldest_s(log, now, buf)
     return found
 

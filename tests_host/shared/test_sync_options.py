@@ -215,3 +215,26 @@ def test_the_age_of_an_earlier_boots_readings_is_told_if_its_time_is_known():
         port = FakePort()
         port.now = 5000000
         assert sync(None, port, log, bytearray(1280))["oldest_s"] == (104 if known else None)
+
+
+def test_the_status_looks_through_what_earlier_boots_left_bit_by_bit():
+    """It is also read by a sensor, and capture waits for it."""
+    device = RamDevice(64)
+    log = Log.mount(device, lambda n: bytes(range(n)))
+    for i in range(100):
+        _captured(log, "a", range(150), i * 150000000)
+    log = Log.mount(device, lambda n: bytes(range(n)))
+    whole = 100 * log.unsent().next().size
+    real, reads = device.readblocks, []
+
+    def readblocks(n, buf, off=0):
+        reads.append(n)
+        real(n, buf, off)
+
+    device.readblocks = readblocks
+    seen = [0]
+    while seen[-1] < whole * 95 // 100:
+        reads.clear()
+        seen.append(sync(None, FakePort(), log, bytearray(1280))["pending_bytes"])
+        assert len(reads) < 200 and seen[-1] > seen[-2]
+    assert len(seen) > 10

@@ -30,6 +30,7 @@ class Census:
         self._readings = {}
         self._bytes = 0
         self._aside = 0
+        self._at = 0  # the sectors before it are counted
 
     def opened(self, block):
         """A sector begins."""
@@ -65,18 +66,25 @@ class Census:
                 else:
                     self.put_aside(block, sign * walk.readings)
 
-    def stats(self, sectors):
-        """The Stats, after counting so many more sectors."""
+    def look(self, sectors):
+        """Count so many more sectors; True if there are still more."""
         log = self._log
-        for b in range(log.count):
+        while self._at < log.count:
+            b = self._at
             if log.sequence[b] > 0 and not self._counted[b]:
                 if not sectors:
-                    break
+                    return True
                 sectors -= 1
                 self._counted[b] = 1
                 self._count(b, 1)
+            self._at += 1
+        return False
+
+    def stats(self, sectors):
+        """The Stats, after counting so many more sectors."""
+        log = self._log
         s = Stats()
-        s.complete = b + 1 == log.count
+        s.complete = not self.look(sectors)
         s.capacity = log.count * log.sector_size
         s.used = log.used() * log.sector_size
         s.unsent = self._bytes

@@ -31,12 +31,14 @@ def give_up_oldest(log, record):
 
 
 def thin(log):
-    """Delete every nth sector that holds something needed, oldest first."""
-    needed = sorted([s for s in log.sequence if s > 0])
-    for s in needed[:: log.delete_every_nth]:
-        b = log.after(s - 1)
-        if b != log.block and log.sequence[b] == s:
-            _give_up(log, b, _THINNED, True)
+    """Delete every nth sector that holds something needed, oldest first: one in each call."""
+    if not log.victims:
+        log.victims = sorted([s for s in log.sequence if s > 0])[:: log.delete_every_nth]
+        log.victims.reverse()
+    s = log.victims.pop()
+    b = log.after(s - 1)
+    if b != log.block and log.sequence[b] == s:
+        _give_up(log, b, _THINNED, True)
 
 
 def _give_up(log, b, code, record):

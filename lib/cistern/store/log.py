@@ -176,7 +176,9 @@ class Log(Writer):
     # Maintenance.
 
     def maintain(self, budget_us, ticks_us):
-        """Erase ahead, for about `budget_us`; True if there is more to do."""
+        """Erase ahead, thin, and count for stats(), for about `budget_us`; True if there is more
+        to do.
+        """
         start = ticks_us()
         while self._work():
             if (ticks_us() - start & 0x3FFFFFFF) + _ERASE_US > budget_us:
@@ -194,12 +196,13 @@ class Log(Writer):
         if b >= 0 and erased < _AHEAD:
             self._erase(b)
             return True
-        if self.delete_every_nth and needed * 100 >= _THIN_AT * self.count:
+        full = self.victims or needed * 100 >= _THIN_AT * self.count
+        if self.delete_every_nth and full:
             from cistern.store.full import thin
 
             thin(self)
             return True
-        return False
+        return bool(self.census) and self.census.look(1)
 
     def used(self):
         """Sectors that hold something needed."""
@@ -209,8 +212,8 @@ class Log(Writer):
         return used
 
     def stats(self, sectors=0xFFFF):
-        """Figures of the log; to spread the work, those left by earlier boots are counted
-        `sectors` at a time.
+        """Figures of the log; to spread the work, what earlier boots left is counted `sectors` at
+        a time, and from the first call on by maintain().
         """
         if not self.census:
             from cistern.store.census import Census

@@ -21,3 +21,9 @@ def remember(log, ref, state):
             "send them again; its filesystem is full, or its flash worn out"
         )
         tell("error", text % (ref.sector, ref.index))
+
+
+def forget(log, sequence):
+    """The sector is needed no more."""
+    for key in [k for k in log.marks if k >> 12 == sequence]:
+        del log.marks[key]

@@ -34,6 +34,7 @@ class Writer:
     where that is not known. block, at: the sector being written and the offset of its next record.
     given_up: {sequence: code of the reason} of the sectors given up last.
     marks: {sequence << 12 | offset: state} of parcels whose state the device does not take.
+    victims: sequences of the sectors that are to be thinned out, the next one last.
     recalled: {boot: anchor or None} of some that the state has forgotten.
     mount() sets log_id, boot, state, next (the sequence given last), seed and stated.
     """
@@ -56,6 +57,7 @@ class Writer:
         self.booted = False
         self.given_up = {}
         self.recalled = {}
+        self.victims = ()
         self._head = bytearray(_HEAD)
         self._parcel_head = bytearray(_HEAD + _COUNT_SIZE)
 
@@ -262,7 +264,8 @@ class Writer:
     def done(self, b):
         """Nothing in a sector is needed any more."""
         if self.marks:
-            for key in [k for k in self.marks if k >> 12 == self.sequence[b]]:
-                del self.marks[key]
+            from cistern.store.marks import forget
+
+            forget(self, self.sequence[b])
         self.sequence[b] = _FREE
         self.program(b, b"\0", _DONE_AT)
