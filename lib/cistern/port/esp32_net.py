@@ -109,6 +109,7 @@ class Net:
         self._doubted = bool(self._stream.unproven)
         self._stream = None
         if not self._doubted:
+            self._failed = 0  # there is memory enough
             self._port.keep_clock()
         self._hold()
 
