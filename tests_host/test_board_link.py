@@ -82,6 +82,7 @@ def test_a_configuration_goes_there_and_back(board, folder, tmp_path):
     assert done.exit_code == 0, done.output
     eventually(lambda: board.said.count(STARTED) == 3)
     done = call("config", "pull", "--port", board.port, "-o", out)
+    assert done.exit_code == 0, done.output
     assert out.read_bytes() == (EXAMPLES / "greenhouse.json").read_bytes()
     assert "ssid: another net" in done.output and "ifconfig: 192.168.4.7" in done.output
     kept = json.loads((folder / "nvs.json").read_text())["cistern"]
@@ -105,8 +106,7 @@ def test_a_configuration_goes_there_and_back(board, folder, tmp_path):
         with link.stopped(board.port) as there:
             return [(there.read(path) or b"").count(b"BEGIN") for path in CA_PATHS]
 
-    # A board that is interrupted while it starts may have no filesystem yet.
-    eventually(lambda: certificates() == [0, 2], 60)
+    assert certificates() == [0, 2]
     kept = json.loads((folder / "nvs.json").read_text())["cistern"]
     assert "psk" not in kept and "ifconfig" not in kept
     assert bytes.fromhex(kept["ssid"]) == b"cafe"

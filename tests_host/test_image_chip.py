@@ -3,7 +3,6 @@ stand-ins that offer only what stock firmware for ESP32 offers.
 """
 
 import json
-import signal
 import subprocess
 
 import pytest
@@ -53,7 +52,9 @@ class Chip:
         self._path = bench.folder / "console"
         self._file = open(self._path, "a")  # noqa: SIM115 - closed by __exit__
         command = chip.command(bench.folder, image, ssid, psk)
-        self.process = subprocess.Popen(command, stdout=self._file, stderr=self._file)
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=self._file, stderr=self._file
+        )
 
     def __enter__(self):
         return self
@@ -61,6 +62,7 @@ class Chip:
     def __exit__(self, *_):
         self.process.kill()
         self.process.wait()
+        self.process.stdin.close()
         self._file.close()
 
     def said(self):
@@ -68,7 +70,8 @@ class Chip:
 
     def stop(self):
         """Ctrl-C; the exit status."""
-        self.process.send_signal(signal.SIGINT)
+        self.process.stdin.write(b"\x03")
+        self.process.stdin.flush()
         return self.process.wait(20)
 
 

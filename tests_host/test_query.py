@@ -199,6 +199,8 @@ def test_the_latest_of_many_readings_come_at_once(tmp_path):
 
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
 COMMAND = "import typer; from cistern_tools.query import query; typer.run(query)"
+# A shell's background job, as CI may be, starts with Ctrl-C ignored.
+LISTEN = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
 
 
 def test_ctrl_c_ends_a_long_query(data):
@@ -206,7 +208,7 @@ def test_ctrl_c_ends_a_long_query(data):
         [
             sys.executable,
             "-c",
-            f"print('go', flush=True); {COMMAND}",
+            f"{LISTEN}; print('go', flush=True); {COMMAND}",
             ENDLESS,
             "--data",
             str(data),
@@ -219,7 +221,7 @@ def test_ctrl_c_ends_a_long_query(data):
         assert asking.stdout.readline() == "go\n"
         deadline = time.monotonic() + 30
         while asking.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.5)  # the signal may come before Python listens for it
+            time.sleep(0.5)  # it may come while modules are imported
             asking.send_signal(signal.SIGINT)
         out, err = asking.communicate(timeout=30)
     finally:

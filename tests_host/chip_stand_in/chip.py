@@ -8,7 +8,6 @@ import select
 import signal
 import socketserver
 import struct
-import termios
 import threading
 import time
 import tty
@@ -98,14 +97,9 @@ class Serial:
 
     def _start(self):
         self.starts += 1
-        # The chip's side is its controlling terminal, so that Ctrl-C is a signal there, as the
-        # UART driver makes it one on a chip.
         self._pid, self._chip = pty.fork()
         if self._pid == 0:
             tty.setraw(0)
-            modes = termios.tcgetattr(0)
-            modes[3] |= termios.ISIG
-            termios.tcsetattr(0, termios.TCSANOW, modes)
             os.execv(self._command[0], self._command)
         # Bytes that come after Ctrl-C, while the program still stops: a terminal forgets them when
         # the REPL sets it up, a UART's buffer does not.

@@ -17,6 +17,7 @@ HERE = __file__.rsplit("/", 1)[0]
 sys.path.insert(0, HERE)
 
 import clock_behaviour  # noqa: E402
+import console_behaviour  # noqa: E402
 import esp32_behaviour  # noqa: E402
 import guard  # noqa: E402
 import machine_behaviour  # noqa: E402
@@ -47,7 +48,9 @@ def begin(settings):
     guard.install("machine", table["machine"], machine_behaviour)
     guard.install("network", table["network"], network_behaviour)
     guard.install("esp", table["esp"], EspBehaviour)
-    guard.narrow("time", table["time"], clock_behaviour.INSTEAD)
+    instead = dict(clock_behaviour.INSTEAD)
+    instead.update(console_behaviour.INSTEAD)
+    guard.narrow("time", table["time"], instead)
     for name in ("os", "socket", "select", "gc", "sys", "tls"):
         guard.narrow(name, table[name])
     guard.narrow("ssl", table["tls"])
@@ -68,7 +71,7 @@ def run(name):
         return
     try:
         exec(compile(program, name, "exec"), {"__name__": "__main__"})
-    except Exception as e:
+    except (Exception, KeyboardInterrupt) as e:
         print_exception(e)
 
 
@@ -76,6 +79,8 @@ real_modules, path, print_exception = sys.modules, sys.path, sys.print_exception
 with open(sys.argv[1]) as f:
     begin(json.load(f))
 os.chdir("/")
+console_behaviour.listen(True)
 for program in ("boot.py", "main.py"):
     run(program)
+console_behaviour.listen(False)
 print("stand-in: main.py is over")
