@@ -9,7 +9,7 @@ import sys
 # sixth takes 4.5 KB in one piece (py/qstr.c), which there is at the start and not beside TLS.
 _NAMES = 620
 # So many come when the board goes online, and with what is needed now and then.
-_LATER = 150
+_LATER = 120
 
 
 def room_for_names():
