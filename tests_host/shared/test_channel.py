@@ -426,6 +426,99 @@ def test_a_new_connection_waits_for_the_last_call_of_one_that_closes():
     play(test, (first, echo), turn=turn)
 
 
+def _ends_while_it_waits(end):
+    """A call that ends, by what the server says, while it waits for another one's write."""
+
+    async def test(channel, servers):
+        await channel.unary("/a/b", b"x")
+        server = servers[0]
+        server.on_frame = silent
+        slow = await channel.call("/slow")
+        call = await channel.call("/up")
+        await until(lambda: [f for f in server.frames if f[0] == 1 and f[2] == 5])
+        server.stuck = True
+        before = len(server.writes)
+        writing = asyncio.create_task(slow.send(b"y" * 3000))
+        await until(lambda: len(server.writes) > before)
+        waiting = asyncio.create_task(call.send(b"z" * 3000, end=True))
+        await asyncio.sleep(0)
+        server.say(end)
+        await until(lambda: call.error or call.done)
+        server.stuck = False
+        await writing
+        try:
+            await waiting
+        except LinkError:
+            pass
+        # The connection lives, and no DATA followed on a stream that was over.
+        server.on_frame = echo
+        got = await channel.unary("/a/b", b"ping")
+        assert bytes(got.message) == b"ping" and len(servers) == 1
+        assert [f for f in server.frames if f[0] == 0 and f[2] == 5] == []
+        call.release()
+        slow.release()
+
+    play(test)
+
+
+def test_a_call_that_is_reset_while_it_waits_to_write():
+    _ends_while_it_waits(frame(3, 0, 5, pack(">I", 8)))
+
+
+def test_a_call_that_is_refused_while_it_waits_to_write():
+    refused = headers(5, OK + [(b"grpc-status", b"3")], True)  # noqa: RUF005
+    _ends_while_it_waits(refused + frame(3, 0, 5, pack(">I", 0)))
+
+
+def test_a_window_that_opens_during_a_write_is_seen():
+    """The call had no window left when it wrote what else there was to say."""
+    data = b"x" * 70000
+
+    async def test(channel, servers):
+        await channel.unary("/a/b", b"x")
+        server = servers[0]
+        server.on_frame = silent
+        upload = asyncio.create_task(channel.unary("/up", data))
+        await until(lambda: len(server.bodies.get(3, b"")) == 65535)
+        server.stuck = True
+        before = len(server.writes)
+        # An answer to a PING waits to be written when the sender finds the window shut.
+        server.say(frame(6, 0, 0, b"12345678") + frame(8, 0, 3, pack(">I", 1)))
+        await until(lambda: len(server.writes) > before)
+        server.say(frame(8, 0, 0, pack(">I", 10000)) + frame(8, 0, 3, pack(">I", 10000)))
+        await until(lambda: not server.out)
+        await asyncio.sleep(0)
+        server.on_frame = echo
+        server.stuck = False
+        assert bytes((await upload).message) == b"x" * 100
+
+    play(test)
+
+
+def test_a_connection_made_for_a_channel_that_was_closed_meanwhile():
+    async def main():
+        server = Server(silent, frame(4))
+        asked, go = asyncio.Event(), asyncio.Event()
+
+        async def connect():
+            asked.set()
+            await go.wait()
+            return server
+
+        channel = Channel(connect, "host", "http")
+        call = asyncio.create_task(channel.unary("/a/b", b"x"))
+        await asked.wait()
+        await channel.close()
+        go.set()
+        try:
+            await asyncio.wait_for(call, PATIENCE_S)
+        except LinkError as e:
+            assert not e.retry and e.layer == "call"
+        assert server.closed and not server.writes
+
+    asyncio.run(main())
+
+
 def test_too_many_pings_makes_them_rarer():
     def calm(server, kind, flags, sid, payload):
         if kind == 0:

@@ -165,10 +165,15 @@ class Link:
         conn = self.conn
         tx = memoryview(self._channel.tx)
         piece = b""
-        while not call.error and not call.done:  # done: an early answer, the rest is not wanted
+        while True:
             async with self._lock:
                 if conn.pending() > len(tx) // 2:
                     await self._put(conn.take())
+                # Looked at after the waits: meanwhile the call may have failed, or the server may
+                # have answered early and not want the rest.
+                if call.error or call.done:
+                    break
+                call.event.clear()  # a window that opens from here on is seen below
                 at = conn.pending()  # goes first, in the same write
                 body = at + _FRAME_HEADER
                 n = min(conn.sendable(call.stream), left, len(tx) - body)
@@ -193,7 +198,6 @@ class Link:
             if not left:
                 break
             if not n:
-                call.event.clear()
                 await call.event.wait()
         self.kick()
         if call.error:
@@ -272,7 +276,11 @@ class Channel:
                 link = self._link
                 if not link or link.error:
                     link = self._link = None  # its heap is needed
-                    link = self._link = Link(await self._connect(), self)
+                    stream = await self._connect()
+                    if self._closed:
+                        stream.close()
+                        continue
+                    link = self._link = Link(stream, self)
                 conn = link.conn
                 # After GOAWAY its last calls go on, with the only buffers that there are.
                 if not conn.closing and len(conn.streams) < conn.max_streams:
