@@ -62,9 +62,7 @@ class Link:
             self.fail("connect", repr(e))
 
     async def _read(self):
-        stream = self._stream
-        conn = self.conn
-        buf = self._channel.rx
+        stream, conn, buf = self._stream, self.conn, self._channel.rx
         view = memoryview(buf)
         try:
             while True:
@@ -162,9 +160,7 @@ class Link:
 
     async def send(self, call, pieces, left, end):
         """Send `left` bytes of DATA from an iterator of pieces, as the windows allow."""
-        conn = self.conn
-        tx = memoryview(self._channel.tx)
-        piece = b""
+        conn, tx, piece = self.conn, memoryview(self._channel.tx), b""
         while True:
             async with self._lock:
                 if conn.pending() > len(tx) // 2:

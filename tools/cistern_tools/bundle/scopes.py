@@ -15,7 +15,7 @@ class Renamer(ast.NodeTransformer):
     bind(name) -> the new name of a global that is bound;
     attribute(name) -> the new name of an attribute;
     parameters(names, used) -> {name: new name} of a function's parameters, `used` being all names
-    in it;
+    that are in it, or that names in it become;
     moved(import statement) -> (statements instead of it within a function, {name: expression} for
     what is read instead of names that are not bound there any more).
     """
@@ -38,14 +38,19 @@ class Renamer(ast.NodeTransformer):
         return node
 
     def visit_Attribute(self, node):
-        value = node.value
-        if isinstance(value, ast.Name) and not any(value.id in s for s in self._scopes):
-            member = self._names.member(value.id, node.attr)
-            if member is not None:
-                return member
-        node.value = self.visit(value)
+        member = self._member(node)
+        if member is not None:
+            return member
+        node.value = self.visit(node.value)
         node.attr = self._names.attribute(node.attr)
         return node
+
+    def _member(self, node):
+        """The expression for a member of a module that is global here, else None."""
+        value = node.value
+        if isinstance(value, ast.Name) and not any(value.id in s for s in self._scopes):
+            return self._names.member(value.id, node.attr)
+        return None
 
     def visit_Global(self, node):
         node.names = [self._names.bind(n) for n in node.names]
@@ -77,9 +82,13 @@ class Renamer(ast.NodeTransformer):
             body = self._without_imports(body, scope)
         arguments = _arguments(node.args)
         scope.update(dict.fromkeys(a.arg for a in arguments))
-        used = {n.id for s in body for n in ast.walk(s) if isinstance(n, ast.Name)}
-        plain = [a.arg for a in node.args.args]
-        for old, new in self._names.parameters(plain, used | set(scope)).items():
+        self._scopes.append(scope)
+        used = self._used(body) | set(scope)
+        self._scopes.pop()
+        # What is bound by another statement than an assignment keeps its name in it.
+        fixed = _bound(body, assigned=False)
+        plain = [a.arg for a in node.args.args if a.arg not in fixed]
+        for old, new in self._names.parameters(plain, used).items():
             scope[old] = ast.Name(new, ast.Load())
             next(a for a in arguments if a.arg == old).arg = new
         self._scopes.append(scope)
@@ -87,6 +96,35 @@ class Renamer(ast.NodeTransformer):
         self._scopes.pop()
         node.body = body[0] if isinstance(node, ast.Lambda) else body
         return node
+
+    def _used(self, body):
+        """The names in a function's body, and what they become in the scopes around."""
+        nodes = [n for s in body for n in ast.walk(s)]
+        used = _bound(body)
+        instead = []
+        modules = []  # nodes that name one, of which a member is taken
+        for node in nodes:
+            if isinstance(node, ast.Attribute) and self._member(node) is not None:
+                instead.append(self._member(node))
+                modules.append(node.value)
+            elif isinstance(node, (ast.Global, ast.Nonlocal)):
+                used |= set(node.names)
+            elif isinstance(node, ast.arg):
+                used.add(node.arg)
+            elif isinstance(node, ast.ClassDef):
+                used |= {self._names.attribute(n) for n in _bound(node.body)}
+            if isinstance(node, ast.stmt):
+                used |= _bound([node])
+        names = {n.id for n in nodes if isinstance(n, ast.Name) and n not in modules}
+        instead += [self._read(n) for n in names]
+        return used | names | {n.id for n in instead if isinstance(n, ast.Name)}
+
+    def _read(self, name):
+        """The expression that a name becomes where it is read, or None."""
+        for scope in reversed(self._scopes):
+            if name in scope:
+                return scope[name]
+        return self._names.read(name)
 
     def _without_imports(self, body, scope):
         """The statements of a function, its imports replaced, in nested blocks too."""
@@ -139,10 +177,14 @@ class Renamer(ast.NodeTransformer):
         return self._function(node)
 
     def _comprehension(self, node):
+        # The first iterable belongs to what is around the comprehension.
+        first = node.generators[0]
+        first.iter, outer = ast.Constant(None), self.visit(first.iter)
         targets = [n for g in node.generators for n in ast.walk(g.target)]
         self._scopes.append(dict.fromkeys(n.id for n in targets if isinstance(n, ast.Name)))
         self.generic_visit(node)
         self._scopes.pop()
+        first.iter = outer
         return node
 
     visit_ListComp = visit_SetComp = _comprehension  # noqa: N815
@@ -154,8 +196,11 @@ def _arguments(args):
     return [*args.posonlyargs, *args.args, *args.kwonlyargs, *extra]
 
 
-def _bound(body):
-    """Names that a function's body binds, not those of functions within it."""
+def _bound(body, assigned=True):
+    """Names that a function's body binds, not those of functions within it.
+
+    assigned: also those that are bound by assignments.
+    """
     bound, outside = set(), set()
     left = list(body)
     while left:
@@ -163,7 +208,7 @@ def _bound(body):
         if isinstance(node, (ast.Global, ast.Nonlocal)):
             outside.update(node.names)
         elif isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
-            bound.add(node.id)
+            bound.update((node.id,) * assigned)
         elif isinstance(node, (ast.Import, ast.ImportFrom)):
             bound.update((a.asname or a.name).split(".")[0] for a in node.names)
         elif isinstance(node, ast.ExceptHandler) and node.name:
@@ -171,6 +216,9 @@ def _bound(body):
         if isinstance(node, (*_FUNCTIONS, ast.ClassDef)):
             if hasattr(node, "name"):
                 bound.add(node.name)
-        elif not isinstance(node, _COMPREHENSIONS):
+        elif isinstance(node, _COMPREHENSIONS):
+            # := in one binds in the function.
+            left.extend(n.target for n in ast.walk(node) if isinstance(n, ast.NamedExpr))
+        else:
             left.extend(ast.iter_child_nodes(node))
     return bound - outside
