@@ -183,7 +183,7 @@ class Link:
                     body += k
                 left -= n
                 if piece and not left:
-                    raise ValueError("message longer than its size")
+                    raise ValueError("message over its size")
                 tx[:at] = conn.take()
                 if n or not left:
                     call.seen = call.seen or not left
@@ -311,7 +311,7 @@ class Channel:
                 await call.send(message, size, True)
                 body = await call.receive()
                 if body is None or await call.receive() is not None:
-                    raise error(_INTERNAL, "an answer of not one message")
+                    raise error(_INTERNAL, "not one message")
                 call.message = body
                 return call
             except LinkError as e:

@@ -259,4 +259,4 @@ def _framed(pieces, size):
     """The pieces of a message behind its prefix: not compressed, length."""
     yield size.to_bytes(_PREFIX, "big")
     yield from pieces
-    raise ValueError("message shorter than its size")
+    raise ValueError("message below its size")
