@@ -92,3 +92,44 @@ def test_what_is_no_log_is_refused_with_a_sentence(tmp_path):
     done = _dump(other)
     assert done.returncode == 2 and str(other) in done.stderr
     assert _dump(tmp_path / "nothing.bin").returncode == 2
+
+
+def _erase(*arguments, answer=""):
+    return subprocess.run(
+        [sys.executable, "-m", "cistern_tools", "log", "erase", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        input=answer,
+        timeout=60,
+    )
+
+
+def test_erasing_a_flash_file_asks_first(image):
+    before = image.read_bytes()
+    done = _erase(image, answer="n\n")
+    assert done.returncode == 1 and image.read_bytes() == before
+    assert "6 readings, 3 of them not synced" in done.stdout
+    done = _erase(image, answer="y\n")
+    assert done.returncode == 0, done.stderr
+    assert image.read_bytes() == b"\xff" * len(before)
+    Log.mount(NorFile(str(image), len(before)), bytes)
+
+
+def test_erasing_a_folder_takes_the_log_only(tmp_path):
+    (tmp_path / "0000.log").write_bytes(b"x")
+    (tmp_path / "0001.LOG").write_bytes(b"x")
+    (tmp_path / "notes.log").write_bytes(b"x")
+    assert _erase(tmp_path, "--yes").returncode == 0
+    assert [p.name for p in tmp_path.iterdir()] == ["notes.log"]
+    done = _erase(tmp_path, "--yes")
+    assert done.returncode != 0 and "has no log" in done.stderr
+
+
+@pytest.mark.parametrize("content", [b"", b"x" * 5000])
+def test_what_is_no_flash_is_not_erased(tmp_path, content):
+    path = tmp_path / "notes.txt"
+    path.write_bytes(content)
+    done = _erase(path, "--yes")
+    assert done.returncode != 0 and "no flash file" in done.stderr
+    assert path.read_bytes() == content
+    assert "name one of" in _erase("--yes").stderr

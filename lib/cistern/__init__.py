@@ -2,6 +2,7 @@
 
 >>> import cistern
 >>> cistern.status()
+>>> cistern.erase_log()
 >>> cistern.start()
 """
 
@@ -54,3 +55,16 @@ def stop():
 def status():
     """Counts of each stream, link and heap, as App.status() has them; None before the start."""
     return _app and _app.status()
+
+
+def erase_log():
+    """Erase the log on flash, with all readings that are in it; start() begins a new one.
+
+    For a board that is stopped. StoreError where it has no partition for a log.
+    """
+    import os
+
+    from cistern.borrow import borrow
+    from cistern.port.esp32 import log_partition
+
+    borrow("cistern.store.erase").erase(log_partition(), os.urandom)

@@ -2,7 +2,7 @@
 
 from random import Random
 
-from cistern.store.encrypted import prepare
+from cistern.store.erase import erase
 from powercut.model import Model, Violation, World
 from powercut.nor import (
     ERASE_ERROR,
@@ -112,7 +112,7 @@ def linear(
     run = world(nor, Model(), rng, not bad)
     try:
         if flash is EncryptedNor:
-            prepare(nor, rng.randbytes)
+            erase(nor, rng.randbytes)
         explorer.watch(run, [seed], every, deep)
         run.mount()
         for i in range(steps):

@@ -107,7 +107,7 @@ class Encrypted(RamDevice):
 
 
 def test_an_encrypted_partition():
-    from cistern.store.encrypted import prepare
+    from cistern.store.erase import erase
 
     device = Encrypted(16)
     error = ""
@@ -115,8 +115,8 @@ def test_an_encrypted_partition():
         Log.mount(device, random)
     except StoreError as e:
         error = str(e)
-    assert "encrypted" in error and "prepare(" in error
-    prepare(device, random)
+    assert "encrypted" in error and "cistern log erase" in error
+    erase(device, random)
     # Smaller parcels would be more in a sector than it has room for marks.
     used(device, 50)
 

@@ -247,7 +247,7 @@ def test_foreign_data_is_refused_and_kept():
         Log.mount(device, random)
     except StoreError as e:
         error = str(e)
-    assert "sector 5" in error and "erase the partition" in error
+    assert "sector 5" in error and "cistern log erase" in error
     assert device._data == before
 
 

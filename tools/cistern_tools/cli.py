@@ -7,6 +7,7 @@ from cistern_tools.check import check
 from cistern_tools.export import export
 from cistern_tools.flash_command import log_app
 from cistern_tools.image.commands import image_app
+from cistern_tools.log_erase import erase
 from cistern_tools.query import query
 from cistern_tools.receiver.commands import apikey_app, cloud, part_app
 from cistern_tools.run import run
@@ -20,6 +21,7 @@ app = typer.Typer(
 for command in (run, sim, check, cloud, query, export, flash, logs, status, repl, doctor):
     app.command()(command)
 log_app.command("pull")(log_pull)
+log_app.command("erase")(erase)
 app.add_typer(image_app, name="image")
 app.add_typer(config_app, name="config")
 app.add_typer(log_app, name="log")

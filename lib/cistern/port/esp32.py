@@ -56,6 +56,12 @@ _ROOMS = {
 }
 
 
+def log_partition():
+    """The partition that the log is on, an esp32.Partition, or None."""
+    found = Partition.find(Partition.TYPE_DATA, label="capture")
+    return found[0] if found else None
+
+
 class Port:
     """The port's face (docs/DESIGN.md) on the chip.
 
@@ -84,8 +90,7 @@ class Port:
         self._tick = time.ticks_us()
         self._uptime = self._rest = 0
         self._nvs = NVS("cistern")
-        found = Partition.find(Partition.TYPE_DATA, label="capture")
-        self.flash = found[0] if found else None
+        self.flash = log_partition()
         self.reset_cause = _RESETS[machine.reset_cause()]
         self.spare = spare()
         self._net = self.wlan = None

@@ -113,17 +113,3 @@ class EncryptedDevice:
             if found == unit:
                 return
         self._unplaced.setdefault(n, {})[at] = value
-
-
-def prepare(partition, urandom):
-    """Erase the partition and begin a log on it.
-
-    What never had a log cannot be told from one that is damaged where erased flash reads as noise;
-    so Log.mount() alone does not do this.
-    """
-    from cistern.store.log import Log
-
-    device = EncryptedDevice(partition)
-    for n in range(partition.ioctl(4, 0)):
-        device.ioctl(6, n)
-    Log.mount(device, urandom)

@@ -22,6 +22,7 @@ _DROP = const(0xF3)
 _STATE = const(0xF4)
 # One to write, one erased ahead, one to give up, one for a sector that goes bad.
 _MIN_SECTORS = const(4)
+_ERASE = "if what is there can go, erase it by `cistern log erase`"
 
 
 def mount(log, urandom):
@@ -58,9 +59,7 @@ def _scan(log):
     for b in range(log.count):
         if walk.enter(b):
             if log.log_id and log.log_id != walk.log_id:
-                raise StoreError(
-                    "the partition has sectors of two logs: erase it to start a new one"
-                )
+                raise StoreError("the partition has sectors of two logs: " + _ERASE)
             log.log_id = walk.log_id
             log.next = max(log.next, walk.sequence)
             log.boot = max(log.boot, walk.boot)
@@ -84,8 +83,7 @@ def _check_ours(log):
     start = bytearray(4)
     if log.walk.mask and not log.walk.blank(0, len(MAGIC), log.sector_size):
         raise StoreError(
-            "an encrypted partition cannot show that it is blank: if what it has can go, make it "
-            "ready with cistern.store.encrypted.prepare(partition, os.urandom)"
+            "an encrypted partition cannot show that it is blank: " + _ERASE
         )
     for b in range(log.count):
         log.device.readblocks(b, start, 0)
@@ -95,12 +93,11 @@ def _check_ours(log):
             continue
         if start[:3] == MAGIC[:3]:
             raise StoreError(
-                "the log has format %d and this firmware writes %d: update the firmware, "
-                "or erase the partition" % (start[3], MAGIC[3])
+                "the log has format %d and this firmware writes %d: update the firmware, or %s"
+                % (start[3], MAGIC[3], _ERASE)
             )
         raise StoreError(
-            "sector %d of the partition holds something that is no Cistern log: "
-            "erase the partition if that can go, or give the log another one" % b
+            "sector %d of the partition holds something that is no Cistern log: %s" % (b, _ERASE)
         )
 
 
