@@ -36,7 +36,8 @@ class Stream:
     """A TCP connection, with TLS or without.
 
     on_write, on_close: None, or called before each write, and once when it is closed. unproven:
-    the server's name while its TLS handshake is not over, else None.
+    the server's name while its TLS handshake is not over, else None. error: what broke it, or
+    None.
     """
 
     on_write = on_close = None
@@ -47,7 +48,7 @@ class Stream:
         self._deadline = deadline
         self._waiting = []
         self._closed = False
-        self._error = None
+        self.error = None
         self.alpn = None
 
     def _wait(self, queue):
@@ -107,14 +108,14 @@ class Stream:
 
     def _broken(self, e):
         """The LinkError of a failure: the first one, because only that has mbedTLS's reason."""
-        if not self._error:
+        if not self.error:
             if self.unproven:
-                self._error = borrow("cistern.port.tls_why").tls_error(e, self.unproven)
+                self.error = borrow("cistern.port.tls_why").tls_error(e, self.unproven)
             elif isinstance(e, ValueError) or e.errno < 0:
-                self._error = LinkError("tls", f"TLS broke: {e}")
+                self.error = LinkError("tls", f"TLS broke: {e}")
             else:
-                self._error = LinkError("connect", f"the connection broke: {os_error(e)}")
-        return self._error
+                self.error = LinkError("connect", f"the connection broke: {os_error(e)}")
+        return self.error
 
     def close(self):
         """Close; what was written is still sent. Ends what waits in readinto() and write()."""

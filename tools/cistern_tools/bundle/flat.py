@@ -20,6 +20,7 @@ _INNER = (
     "cistern.port.esp32_reserve",
     "cistern.port.esp32_spare",
     "cistern.port.names_mpy",
+    "cistern.port.ntp",
     "cistern.port.pem",
     "cistern.port.stream_mpy",
     "cistern.port.tls_why",
