@@ -6,11 +6,10 @@ always written, and the parts of a map's entry.
 
 from struct import pack_into
 
+from cistern.record.value import MAX_DEPTH
+
 const = int  # MicroPython's compiler knows const() by its name
 
-# Nested Struct values deeper than this are refused: google's parsers stop at 100 levels of
-# messages, and a Value in a Struct is three of them.
-MAX_DEPTH = 32
 # Integers up to here are the same as floats of 32 bits, which is what the chip has.
 _EXACT = const(1 << 24)
 
@@ -77,28 +76,35 @@ class Writer:
             self.varint(8, second if second > 0 else second + (1 << 64))
 
     def struct(self, d, depth=1):
-        """google.protobuf.Struct of a dict, keys sorted as by deterministic serialization."""
-        for key in sorted(d, reverse=True):
+        """google.protobuf.Struct of a dict, keys sorted as by deterministic serialization; or
+        ListValue of a list.
+
+        It calls itself once for each level, for a chip's stack is small.
+        """
+        if d and depth > MAX_DEPTH:
+            raise ValueError("values nested deeper than %d" % MAX_DEPTH)
+        named = isinstance(d, dict)
+        for v in sorted(d, reverse=True) if named else reversed(d):
             n = self.n
-            self.value(d[key], depth)
-            self.head(2, n)
-            self.field(1, key)
+            key = v
+            if named:
+                v = d[key]
+            if isinstance(v, (dict, list, tuple)):
+                self.struct(v, depth + 1)
+                self.head(5 if isinstance(v, dict) else 6, n)
+            else:
+                self.leaf(v)
+            if named:
+                self.head(2, n)
+                self.field(1, key)
             self.head(1, n)
 
-    def value(self, v, depth=1):
+    def value(self, v):
         """google.protobuf.Value; bytes and points in time go as text."""
-        if depth > MAX_DEPTH:
-            raise ValueError("values nested deeper than %d" % MAX_DEPTH)
         n = self.n
-        if isinstance(v, dict):
-            self.struct(v, depth + 1)
-            self.head(5, n)
-        elif isinstance(v, (list, tuple)):
-            for x in reversed(v):
-                k = self.n
-                self.value(x, depth + 1)
-                self.head(1, k)
-            self.head(6, n)
+        if isinstance(v, (dict, list, tuple)):
+            self.struct(v, 2)
+            self.head(5 if isinstance(v, dict) else 6, n)
         else:
             self.leaf(v)
 

@@ -6,7 +6,8 @@ type, or has bytes or a time in it, describes itself in every reading. Imported 
 it.
 """
 
-from cistern.record.shape import Shape, code_of, node_of, put, put_leaf, read_leaf, shape_of
+from cistern.record import reading
+from cistern.record.shape import Shape, code_of, node_of, put, put_leaf, read_leaf
 from cistern.record.value import check, put_int, put_str, put_uint
 
 const = int
@@ -25,9 +26,6 @@ _LIST = const(11)
 _U16 = const(12)
 _ANY = const(13)  # a leaf that describes itself, or is absent
 _OPT = const(14)  # a struct of known fields, or anything else, or absent
-# Beyond so many nodes and keys readings describe themselves altogether: a definition must stay far
-# below a sector.
-_MAX_SIZE = const(128)
 
 
 class Timestamp:
@@ -54,20 +52,13 @@ def put_any(buf, pos, x):
     check(pos)
     code = code_of(x)
     if not code and x is not ABSENT:
-        if isinstance(x, Timestamp):
-            code = _TIME
-        elif isinstance(x, (bytes, bytearray)):
-            code = _BYTES
-        else:
-            raise TypeError("a reading cannot hold a value of type %s" % type(x).__name__)
+        code = _TIME if hasattr(x, "us") else _BYTES
     buf[pos] = _TRUE if x is True else code
     pos += 1
     if code in (_STRUCT, _LIST):
         pos = put_uint(buf, pos, len(x))
         for k in x:
             if code == _STRUCT:
-                if not isinstance(k, str):
-                    raise TypeError("a key of a reading must be a string")
                 pos = put_str(buf, pos, k)
                 k = x[k]
             pos = put_any(buf, pos, k)
@@ -141,14 +132,9 @@ def _count(node):
     return 1 + sum([_count(n) for n in node[1:] if not isinstance(n, str)])
 
 
-def _size(node):
-    return 1 + sum([_size(n) for n in node[1:]]) if isinstance(node, list) else 1
-
-
 def widened(shape, payload):
     """The narrowest shape that fits what `shape` fits and the payload too."""
-    root = _merged(shape.root, payload)
-    return shape_of(_ANY if _size(root) > _MAX_SIZE else root)
+    return reading.bounded(_merged(shape.root, payload))
 
 
 def _put(buf, pos, node, x):
@@ -213,6 +199,11 @@ class LooseShape(Shape):
     """A shape of readings that differ. Its values are one: the payload itself."""
 
     _put = staticmethod(_put)
+
+    def put(self, buf, payload):
+        """As Shape's; such a shape does not tell what is in a reading."""
+        reading.check(payload)
+        return Shape.put(self, buf, payload)
 
     def values(self, source):
         """Read a reading."""

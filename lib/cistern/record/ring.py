@@ -10,11 +10,13 @@ when a parcel is sealed, so dropping the oldest reading costs one addition.
 """
 
 import array
+import sys
 from struct import pack_into, unpack_from
 
-from cistern.record.shape import Shape, node_of, shape_of
+from cistern.borrow import borrow, keep
+from cistern.record.shape import Shape
 from cistern.record.stream import definition
-from cistern.record.value import MAX_READING, WIDE, put_uint
+from cistern.record.value import LONG_INT, MAX_READING, WIDE, put_uint
 
 try:
     from cistern.record.fast import put, run
@@ -47,8 +49,16 @@ _LONG = const(0xFFFFF)
 # Readings further apart than this (4.5 min) do not share a parcel; no period beyond it predicts
 # anything.
 _MAX_GAP = const(0x10000000)
+# A definition up to here whose text is ASCII needs no look: nothing in it is too long.
+_PLAIN = const(512)
 # What put() writes itself: bool, int, u16, and f32 where all floats are that short.
 _NUMBERS = b"\2\4\14" if WIDE else b"\2\4\14\5"
+_READING = "cistern.record.reading"
+
+
+def _look():
+    """What tells what a reading may be, for once."""
+    return sys.modules.get(_READING) or borrow(_READING)
 
 
 class Sealed:
@@ -86,7 +96,12 @@ class Ring:
         self._s = array.array("i", bytes(64))
         self._empty()
         self._definitions = {}
-        self._use(shape or Shape())
+        self._fields = shape or Shape()
+        self._use(self._fields)
+        d = self.definition
+        odd = float in [type(v) for v in stream.params.values()]
+        if odd or len(d) > _PLAIN or max(d) > 127 or b"\\u" in d:
+            _look().check_stream(stream, self.shape)
 
     def _empty(self):
         s = self._s
@@ -151,14 +166,11 @@ class Ring:
             self._scratch = memoryview(bytearray(MAX_READING + 16))
         n = self.shape.put(self._scratch, payload)
         if n < 0:
-            if self.shape.codes:
-                from cistern.record.loose import widened
-
-                shape = widened(self.shape, payload)
-            else:
-                shape = shape_of(node_of(payload))
+            shape = _look().shape_for(self.shape, payload, self._stream)
             n = shape.put(self._scratch, payload)
             self._use(shape)
+        elif n > LONG_INT:
+            keep(_READING).check(payload)
         self._reserve(n + 12)
         at = s[_HEAD] + 8
         last = s[_LAST]
@@ -177,7 +189,10 @@ class Ring:
         s[_COUNT] += 1
 
     def _other(self, tick, latency, values):
-        self.put_payload(tick, latency, self.shape.payload(values))
+        fields = self._fields
+        if len(values) != len(fields.codes):
+            raise ValueError("%d values for %d fields" % (len(values), len(fields.codes)))
+        self.put_payload(tick, latency, fields.payload(values))
 
     def _reserve(self, n):
         """Make n bytes free from _HEAD on, by dropping what is in the way."""

@@ -7,6 +7,10 @@ import struct
 
 # A parcel must hold a reading beside its own overhead; 5 strings of 200 bytes fit.
 MAX_READING = 1024
+# Values nested deeper are refused: google's parsers, but for Go's, stop at 100 messages in each
+# other. A SensorData and its Struct are two, each value in a struct is three more, so 32 are 98.
+MAX_DEPTH = 32
+LONG_INT = 146  # bytes of a reading up to which it has no integer of more than 1,023 bits
 # The chip's floats have 32 bits, those of a PC 64.
 WIDE = 1.0 + 2.0**-40 != 1.0
 _double = bytearray(8)
@@ -28,8 +32,15 @@ def put_int(buf, pos, n):
 
 
 def put_str(buf, pos, text):
-    """Length in bytes and UTF-8."""
-    data = text.encode()
+    """Length in bytes and UTF-8. Raises ValueError for what is no text."""
+    try:
+        data = text.encode()
+    except UnicodeError:  # CPython
+        data = b"\xff"
+    if data and max(data) > 127:
+        from cistern.record.reading import utf8
+
+        data = utf8(text)
     n = len(data)
     check(pos + n)
     pos = put_uint(buf, pos, n)
