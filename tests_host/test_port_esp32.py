@@ -1,7 +1,7 @@
 """The chip's port, under MicroPython with stand-ins that offer what stock firmware offers."""
 
 import asyncio
-import socket
+import re
 import subprocess
 import time
 import types
@@ -27,10 +27,9 @@ PARTS = (
     "port/dns",
     "port/dial_mpy",
     "port/names_mpy",
-    "port/ntp",
     "port/stream_mpy",
     "port/pem",
-    "port/tls_why",
+    "port/link_why",
 )
 
 
@@ -50,13 +49,16 @@ def on_chip(tmp_path):
     for path in modules:
         files[f"/lib/{path.relative_to(LIB)}"] = path.read_bytes()
 
-    def run(main, settings=None):
+    def run(main, settings=None, resumed=False):
         values = {key: value.encode() for key, value in (settings or {}).items()}
         secrets, store = table.find("nvs"), table.find("vfs")
         image = bytearray(made)
         put(image, secrets, nvs.make(values, secrets.size))
         put(image, store, vfs.make({**files, "/main.py": (HEAD + main).encode()}, store.size))
+        rtc = tmp_path / "rtc.bin"
+        kept = rtc.read_bytes() if resumed else b""
         command = chip.command(tmp_path, bytes(image), NET, PSK)
+        rtc.write_bytes(kept)
         done = subprocess.run(command, capture_output=True, text=True, timeout=60)
         said = done.stdout + done.stderr
         assert "Traceback" not in said, said
@@ -105,15 +107,14 @@ def test_time_is_unknown_until_it_is_set_and_survives_a_new_port(on_chip):
 p = Port()
 print(p.utc_us())
 p.set_clock(1790000000123456)
-p.keep_clock(p.utc_us())
+p.keep_clock()
 print(0 <= p.utc_us() - 1790000000123456 < 20000000, p.setting("clock"))
 print(0 <= Port().utc_us() - 1790000000123456 < 20000000)
 a = p.uptime_us()
 time.sleep_ms(30)
 b = p.uptime_us() - a  # the PC rounds its sleeps
 print(20000 <= b < 1000000)
-""",
-        {"cloud_url": "https://127.0.0.1"},
+"""
     )
     assert "None\nTrue 1790000000\nTrue\nTrue" in said
 
@@ -124,54 +125,7 @@ def test_power_on_starts_the_clock_no_earlier_than_was_known_but_does_not_call_i
     program = "p = Port()\nprint(p.utc_us(), time.gmtime()[0])\n"
     assert "None 2027" in on_chip(program, {"clock": "1800000000"})
     assert "None 2000" in on_chip(program)
-    assert "None 2000" in on_chip(program, {"clock": "yesterday"})
 
-
-def test_a_clock_that_is_before_what_was_known_is_none(on_chip):
-    """It was set wrong before the board's owner said what time it is."""
-    said = on_chip(
-        """
-Port().set_clock(1700000000000000)
-p = Port()
-print("behind", p.utc_us(), time.gmtime()[0], machine.RTC().memory())
-p.set_clock(1799999500000000)
-print("seconds behind", Port().utc_us() // 1000000)
-""",
-        {"clock": "1800000000"},
-    )
-    assert "behind None 2027 b''" in said and "seconds behind 1799999" in said
-
-
-def test_what_is_remembered_is_what_a_cloud_with_a_certificate_said(on_chip):
-    program = """
-p = Port()
-for us in (1790000000000000, 1790000001000000, 1795000000000000, 1780000000000000):
-    p.keep_clock(us)
-    print(p.setting("clock") or "nothing", end=" ")
-p.raise_clock(1781000000000000)
-print(p.setting("clock") or "nothing", p.utc_us(), p.at_least_us() // 1000000 - 1781000000)
-"""
-    said = on_chip(program, {"cloud_url": "https://127.0.0.1"})
-    assert "1790000000 1790000000 1795000000 1780000000 1781000000 None 0" in said
-    # Anyone on the way can say a date where there is no TLS.
-    said = on_chip(program, {"cloud_url": "http://127.0.0.1"})
-    assert "nothing nothing nothing nothing nothing None 0" in said
-
-
-def test_a_sync_that_is_asked_for_is_told_once_and_leaves_the_clock(on_chip):
-    said = on_chip(
-        """
-p = Port()
-print(p.sync_asked())
-p.ask_sync()
-p.ask_sync()
-print(p.sync_asked(), p.sync_asked(), p.utc_us())
-p.set_clock(1790000000000000)
-p.ask_sync()
-print(Port().utc_us() > 0, p.sync_asked(), p.sync_asked(), p.utc_us() > 0)
-"""
-    )
-    assert "False\nTrue False None\nTrue True False True" in said.replace("\r", "")
 
 def test_uptime_goes_on_where_ticks_wrap(on_chip):
     said = on_chip(
@@ -230,22 +184,12 @@ print(p.load_state("machine.json"), sorted(os.listdir("/")))
 def test_wifi_is_joined_when_a_stream_is_wanted_and_the_reserve_is_given_back(on_chip):
     said = on_chip(
         """
-import _thread, sys
-class Threads:
-    allocate_lock = staticmethod(_thread.allocate_lock)
-    @staticmethod
-    def stack_size(n):
-        print("stack", n)
-    @staticmethod
-    def start_new_thread(wait, args):
-        def run():
-            wait(*args)
-            print("thread over")
-        _thread.start_new_thread(run, ())
-sys.modules["_thread"] = Threads
+import esp32
+before = sum(r[1] for r in esp32.idf_heap_info(esp32.HEAP_DATA))
 p = Port()
-print(p.wlan.isconnected())
+print("held", before - p.system()[0])
 asyncio.run(tries(p, "127.0.0.1", 1, None, 3000))
+print("held", before - p.system()[0])
 print(p.wlan.isconnected(), p.wlan.config("reconnects"), p.wlan.config("pm"))
 p.feed()
 p.feed()
@@ -253,8 +197,10 @@ print(p.wlan.config("pm"))
 """,
         {**WIFI, "cloud_url": "https://127.0.0.1", "ntp": "127.0.0.1:1"},
     )
-    assert "stack 14336\nstack 0\nstack 32768\nstack 0\nFalse\nthread" in said
-    assert said.count("thread over") == 1  # Wi-Fi's: there was no server, so TLS needs nothing
+    wifi, tls = 14336, 17408 + 3 * 5120
+    start, later = [int(n) for n in re.findall(r"held (\d+)", said)]
+    assert wifi + tls < start < wifi + tls + 2048  # threads have more than their stacks
+    assert tls < later < tls + 2048  # there was no server, so TLS needs nothing
     assert f"Wi-Fi {NET}: 127.0.0.1" in said
     assert "connect True cannot connect to 127.0.0.1 port 1: connection refused" in said
     assert "True 1 0" in said and said.rstrip().splitlines()[-2] == "1"
@@ -302,76 +248,6 @@ print("utc", p.utc_us())
         )
     utc = int(said.split("utc ")[1].split()[0]) / 1e6
     assert abs(utc - time.time()) < 30, said
-
-
-ASKS = """
-p = Port()
-asyncio.run(tries(p, "127.0.0.1", 1))
-print("utc", p.utc_us(), "why", p.no_time)
-"""
-YEAR = 31536000
-
-
-def altered(at, data):
-    """Other bytes at a place of a time server's answer."""
-
-    def alter(sock, client, answer):
-        sock.sendto(answer[:at] + data + answer[at + len(data) :], client)
-
-    return alter
-
-
-@pytest.mark.parametrize(
-    ("alter", "why"),
-    [
-        (altered(40, bytes(8)), "time is none"),
-        (altered(0, b"\xe4"), "does not know the time"),
-        (altered(1, b"\x00"), "refuses"),
-        (altered(1, b"\x10"), "does not know the time"),
-        (altered(24, b"\x01" * 8), "no answer"),
-        (altered(0, b"\x23"), "no answer"),
-        (altered(0, b"\x1c"), "no answer"),
-        (altered(8, b"\x7f"), "time is none"),
-        (altered(40, chip.stamped(time.time() - 2 * YEAR)), "cannot be"),
-        (altered(40, chip.stamped(time.time() + 12 * YEAR)), "cannot be"),
-        (lambda sock, client, answer: sock.sendto(answer[:47], client), "no answer"),
-        (lambda sock, client, answer: None, "no answer"),
-    ],
-)
-def test_what_is_no_time_sets_no_clock_and_is_said(on_chip, alter, why):
-    with chip.time_server(alter) as ntp:
-        said = on_chip(ASKS, {**WIFI, "ntp": ntp, "clock": str(int(time.time()) - YEAR)})
-    assert "utc None" in said and why in said.split("why ")[1], said
-    assert said.count("no time by NTP") == 1
-
-
-def test_the_answer_of_somebody_else_is_not_heard(on_chip):
-    """It has all that this one has, but for where it comes from."""
-
-    def alter(sock, client, answer):
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
-            other.bind(("127.0.0.1", 0))
-            other.sendto(answer[:40] + chip.stamped(time.time() + YEAR), client)
-        sock.sendto(answer, client)
-
-    with chip.time_server(alter) as ntp:
-        said = on_chip(ASKS, {**WIFI, "ntp": ntp})
-    assert abs(int(said.split("utc ")[1].split()[0]) / 1e6 - time.time()) < 30, said
-
-
-def test_why_there_is_no_time_is_said_once_and_again_when_it_changes(on_chip):
-    said = on_chip(
-        """
-p = Port()
-for _ in range(3):
-    asyncio.run(p.learn_time())
-settings, p.setting = p.setting, lambda key: "localhost:x" if key == "ntp" else settings(key)
-for _ in range(3):
-    asyncio.run(p.learn_time())
-""",
-        {**WIFI, "ntp": "127.0.0.1:1"},
-    )
-    assert said.count("no time by NTP") == 2, said
 
 
 def test_a_call_that_was_given_up_leaves_the_radio_at_it(on_chip):
@@ -553,23 +429,27 @@ print(where(spare.take(768)), spare.free, ram[:4], Port().spare)
 
 
 def test_a_second_start_is_one_of_the_chip(on_chip):
-    """What ran before has the heap in pieces and memory of the network in use."""
+    """What ran before has the heap in pieces and memory of the network in use, also where it was
+    interrupted while it began.
+    """
     said = on_chip(
         """
 import cistern
-class Before:
-    def log(self, level, text):
-        print(level, text)
-    def reset(self):
-        raise SystemExit
-cistern._port = cistern._app = Before()
+import cistern.port.esp32
+class Interrupted:
+    def __init__(self):
+        raise KeyboardInterrupt
+cistern.port.esp32.Port = Interrupted
 try:
     cistern.start()
-except SystemExit:
-    print("reset")
+except KeyboardInterrupt:
+    print("Ctrl-C")
+cistern.start()
+print("not here")
 """
     )
-    assert "info the board starts anew\nreset" in said.replace("\r", "")
+    assert "Ctrl-C\nthe board starts anew\n" in said.replace("\r", "")
+    assert "not here" not in said
 
 
 def test_code_stays_beside_the_heap_where_buffers_come_and_go(on_chip):
@@ -600,46 +480,80 @@ print([uctypes.bytearray_at(at, 3) for at in (one, two, three)])
     assert said.count(code) == 2
 
 
-def test_memory_for_tls_that_does_not_come_back_ends_in_a_restart(on_chip):
-    said = on_chip(
-        """
-import _thread, sys
-room = 1 << 20
-class Threads:
-    allocate_lock = staticmethod(_thread.allocate_lock)
-    asked = 0
-    @staticmethod
-    def stack_size(n):
-        Threads.asked = n
-    @staticmethod
-    def start_new_thread(wait, args):
-        if Threads.asked > room:
-            raise OSError("can't create thread")
-        _thread.start_new_thread(wait, args)
-sys.modules["_thread"] = Threads
+RESTARTS = """
+from cistern.port import esp32_net, stream_mpy
+up = 0
+Port.uptime_us = lambda self: up * 1000000
 p = Port()
-tls = {"insecure": True}
-FEW = (20000,) * 5
-for room in (1 << 20,) + FEW + (1 << 20,) + FEW:
-    asyncio.run(tries(p, "127.0.0.1", 1, tls, 3000))
-    asyncio.run(p._net._tls.release())
-print("not yet", p.worn)
+print("restarts", p.restarts, p.in_vain, p.away_us)
+async def lacking(*args):
+    e = LinkError("tls", "no memory")
+    e.memory = True
+    raise e
+async def refused(*args):
+    raise LinkError("connect", "refused")
 class Worked:
-    unproven = error = None
-for room in FEW + FEW:
-    p._net._stream = Worked
-    p._net._over()
-    asyncio.run(p._net._tls.release())
-print("works", p.worn)
-for room in FEW + FEW[:1]:
-    asyncio.run(tries(p, "127.0.0.1", 1, tls, 3000))
-    asyncio.run(p._net._tls.release())
-print("now", p.worn)
+    unproven = error = on_write = on_close = None
+async def works(*args):
+    return Worked()
+async def times(n, what):
+    esp32_net.stream_mpy.connect = what
+    for _ in range(n):
+        try:
+            (await p.connect("127.0.0.1", 1, {"insecure": True})).on_close()
+        except LinkError:
+            pass
+def after(seconds, n, what):
+    global up
+    up = seconds
+    asyncio.run(times(n, what))
+    print(what.__name__, bool(p.worn))
+"""
+
+
+def test_only_want_of_memory_restarts_a_board_and_once_an_hour_at_most(on_chip):
+    said = on_chip(
+        RESTARTS
+        + """
+after(80000, 50, refused)
+after(3500, 50, lacking)
+after(3700, 1, works)
+after(3700, 5, lacking)
+after(3700, 1, works)
+after(3700, 5, lacking)
+after(3700, 1, lacking)
+p.reset()
 """,
         {**WIFI, "cloud_url": "https://127.0.0.1", "ntp": "127.0.0.1:1"},
     )
-    assert "not yet False" in said and "works False" in said and "now True" in said
-    assert said.count("memory for TLS is in pieces") == 1
+    words = re.findall(r"^(refused|lacking|works) (True|False)", said, re.M)
+    assert [w[1] for w in words] == ["False"] * 6 + ["True"], said
+    assert said.count("makes all durable and restarts") == 1
+
+
+def test_restarts_that_do_not_help_come_later_and_later_and_are_counted(on_chip):
+    """What the board knows of them lasts over a restart, not over a power cut."""
+    settings = {**WIFI, "cloud_url": "https://127.0.0.1", "ntp": "127.0.0.1:1"}
+    first = on_chip(RESTARTS + "after(4000, 6, lacking)\np.reset()\n", settings)
+    assert "restarts 0 0 0" in first
+    program = RESTARTS + "after(7100, 6, lacking)\nafter(7300, 1, lacking)\np.reset()\n"
+    second = on_chip(program, settings, resumed=True)
+    away = int(re.search(r"restarts 1 1 (\d+)", second)[1])
+    assert 0 <= away < 60000000
+    assert "lacking False\nlacking True" in re.sub(r" +\d.*\n", "", second), second
+    count = """
+class Collector:
+    half = 500000
+    def lose(self, reason, tick, count=1):
+        print("lost", reason, count)
+p.away_us = 90000000
+up = 10
+p.count_restart(p, [Collector()])
+"""
+    third = on_chip(RESTARTS + count, settings, resumed=True)
+    assert "restarts 2 2" in third and "lost 12 100" in third
+    assert "restarts for want of memory since power came: 2" in third
+    assert "restarts 0 0 0" in on_chip(RESTARTS, settings, resumed=True)
 
 
 def test_spi_selects_one_chip_and_uses_the_controllers_that_the_chip_has(on_chip):
@@ -665,12 +579,14 @@ p.spi(14, 13, 12, 500000, 0).chip(4).exchange(buf)
     assert "spi ('soft', 500000, 0, 0, 14, 13, 12) [4]" in said
 
 
-EXPIRED = """
+def test_wrong_time_is_asked_for_again_when_no_certificate_is_valid(on_chip):
+    """A time server that was wrong once must not end sync until power is cut."""
+    program = """
 p = Port()
+p.set_clock(2000000000000000)
 class Stream:
     unproven = "cloud"
-    error = None
-    on_write = on_close = None
+    error = on_write = on_close = None
 made = []
 async def connect(*args):
     await args[-1]()
@@ -678,61 +594,22 @@ async def connect(*args):
     return made[-1]
 from cistern.port import esp32_net
 esp32_net.stream_mpy.connect = connect
-async def main(valid, why="the certificate of cloud has expired (or the clock is wrong)"):
-    stream = await p.connect("127.0.0.1", 1, {"ca": b""})
-    year = time.gmtime()[0]
-    if valid(year):
-        stream.unproven = None
-    else:
-        stream.error = LinkError("tls", why)
-    stream.on_close()
-    print("connection", year, p.utc_us() is not None, p.setting("clock")[:2])
-"""
-
-
-def connections(said):
-    return [line for line in said.splitlines() if line.startswith("connection")]
-
-
-def test_wrong_time_is_asked_for_again_when_no_certificate_is_valid(on_chip):
-    """A time server that was wrong once must not end sync until power is cut."""
-    program = """
-p.set_clock(2000000000000000)
-for _ in range(3):
-    asyncio.run(main(lambda year: year < 2032))
+async def main():
+    for proven in (False, True, True):
+        stream = await p.connect("127.0.0.1", 1, {"ca": b""})
+        year = time.gmtime(p.utc_us() // 1000000 - 946684800)[0]
+        stream.unproven = None if proven else "cloud"
+        stream.on_close()
+        print("connection", year, p.setting("clock")[:2])
+asyncio.run(main())
 """
     with chip.time_server() as ntp:
         settings = {**WIFI, "cloud_url": "https://127.0.0.1", "ntp": ntp}
-        said = on_chip(EXPIRED + program, {**settings, "clock": "1780000000"})
+        said = on_chip(program, {**settings, "clock": "1780000000"})
     year = time.gmtime().tm_year
-    right = f"connection {year} True 17"
-    # A time server's time is not kept for the next power-on.
-    assert connections(said) == ["connection 2033 True 17", right, right], said
-
-
-def test_a_time_server_that_is_always_wrong_does_not_lock_https_out(on_chip):
-    """Certificates have expired at its time: what the board remembers is tried."""
-    program = """
-for _ in range(4):
-    asyncio.run(main(lambda year: year == 2026))
-"""
-    with chip.time_server(altered(40, chip.stamped(2000000000))) as ntp:
-        settings = {**WIFI, "cloud_url": "https://127.0.0.1", "ntp": ntp, "clock": "1780000000"}
-        said = on_chip(EXPIRED + program, settings)
-    works = "connection 2026 False 17"
-    assert connections(said) == ["connection 2033 True 17", works, works, works], said
-    assert "no certificate is valid at the time server's time" in said
-
-
-def test_a_clock_is_not_doubted_for_a_connection_that_broke(on_chip):
-    program = """
-p.set_clock(1790000000000000)
-for _ in range(2):
-    asyncio.run(main(lambda year: False, "the server closed the connection"))
-"""
-    settings = {**WIFI, "cloud_url": "https://127.0.0.1", "ntp": "127.0.0.1:1"}
-    said = on_chip(EXPIRED + program, {**settings, "clock": "1780000000"})
-    assert connections(said) == ["connection 2026 True 17"] * 2 and "NTP" not in said
+    lines = [line for line in said.splitlines() if line.startswith("connection")]
+    # What is remembered for the next power-on is a time at which a certificate was valid.
+    assert lines == ["connection 2033 17", f"connection {year} 17", f"connection {year} 17"], said
 
 
 def test_a_time_server_that_is_no_name_is_said_and_the_board_connects(on_chip):

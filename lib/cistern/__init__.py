@@ -6,18 +6,23 @@
 >>> cistern.start()
 """
 
+_begun = False
 _port = _app = None
 
 
 def start():
     """Run what /machine.json says, until Ctrl-C; after that by a start of the chip."""
-    global _port, _app
+    global _begun, _port, _app
     import asyncio
 
-    if _app:
-        # What ran left the heap in pieces, and what the network needs in use.
-        _port.log("info", "the board starts anew")
-        _port.reset()
+    if _begun:
+        # What ran left the heap in pieces, and what the network needs in use, also where Ctrl-C
+        # ended it before it was complete.
+        import machine
+
+        print("the board starts anew")
+        machine.reset()
+    _begun = True
     # Before the rest, which must not take the memory that Wi-Fi needs.
     from cistern.port.esp32 import Port
 

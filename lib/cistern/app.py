@@ -11,6 +11,10 @@ from cistern.borrow import borrow
 
 STATUS_MS = 1000
 RESTART_MS = 1000
+# Where there is no memory for what syncs, it is tried again after so long, then after twice as
+# long, and so on.
+ONLINE_S = 30
+ONLINE_MOST_S = 1800
 
 
 class App:
@@ -19,9 +23,10 @@ class App:
     cloud_at: what online.connect_to() knows of the cloud, None without one. revision: see
     cloud.robot.Robot. components and marks: see machine.py. pace: see online.tune(). synced:
     {stream definition: readings that the cloud took since start}. memory(size): makes a buffer.
-    hole: see online.HOLE.
+    hole: see online.HOLE. unsynced: why nothing syncs, where the board has no memory for it.
     """
 
+    unsynced = None
     log = clock = engine = cloud = uploader = robot = journal = revision = cloud_at = hole = None
     restarting = False
     ring_room = 0
@@ -81,35 +86,51 @@ class App:
 
         report: None, or called with status() once a second.
         """
-        jobs = [self.engine.run]
-        if self.cloud_at:
-            self.go_online()
-            jobs += self.uploader.run, self.robot.run
-        tasks = [asyncio.create_task(self._supervise(job)) for job in jobs]
-        end = self.port.uptime_us() + int(seconds * 1000000)
+        tasks = [asyncio.create_task(self._supervise(self.engine.run))]
+        port = self.port
+        online_us = port.uptime_us() if self.cloud_at else None
+        wait_s = ONLINE_S
+        end = port.uptime_us() + int(seconds * 1000000)
         left_ms = STATUS_MS
         while left_ms > 0 and not self.restarting:
-            await self.port.sleep_ms(min(left_ms, STATUS_MS))
+            if online_us is not None and port.uptime_us() >= online_us:
+                online_us = None
+                if self.go_online():
+                    for job in self.uploader.run, self.robot.run:
+                        tasks.append(asyncio.create_task(self._supervise(job)))
+                else:
+                    port.log("error", "%s; next try in %d s" % (self.unsynced, wait_s))
+                    online_us = port.uptime_us() + wait_s * 1000000
+                    wait_s = min(2 * wait_s, ONLINE_MOST_S)
+            await port.sleep_ms(min(left_ms, STATUS_MS))
             if self.engine.alive:
                 self.engine.alive = False
-                self.port.feed()
-            if getattr(self.port, "worn", False):
+                port.feed()
+            if getattr(port, "worn", False):
                 self.restarting = True
             if report:
                 report(self.status())
             if seconds:
-                left_ms = (end - self.port.uptime_us()) // 1000
+                left_ms = (end - port.uptime_us()) // 1000
         for task in tasks:
             task.cancel()
-        await self.port.sleep_ms(0)  # they end
+        await port.sleep_ms(0)  # they end
         await self.finish(report, self.uploader)
         if self.restarting:
-            self.port.reset()
+            port.reset()
 
     def go_online(self):
-        """Make a fresh connection and what sends through it; that is loaded only here."""
-        self.hole = None
-        borrow("cistern.uplink").make(self)
+        """Make a fresh connection and what sends through it; that is loaded only here. False where
+        there is no memory for it.
+        """
+        self.hole = self.unsynced = None
+        try:
+            borrow("cistern.uplink").make(self)
+            return True
+        except MemoryError:
+            self.cloud = self.uploader = self.robot = None
+            self.unsynced = "not enough memory to sync: the board captures and keeps"
+            return False
 
     async def _supervise(self, job):
         """Run a job for ever: what a programming error ends is reported and started again."""
@@ -133,7 +154,8 @@ class App:
         uploader: that of this event loop; without one a new connection is made.
         """
         self.stop()
-        if self.cloud_at:
+        # Without memory nothing would come of it but a longer gap.
+        if self.cloud_at and not getattr(self.port, "worn", False) and not self.unsynced:
             await borrow("cistern.online").finish(self, uploader)
         if report:
             report(self.status())

@@ -16,7 +16,10 @@ class LinkError(CisternError):
     grpc; or "deadline" where none did in time.
     retry: trying the same request again later can help.
     maybe_seen: the server may have acted on the request although no answer arrived.
+    memory: this board had not enough of it.
     """
+
+    memory = False
 
     def __init__(self, layer, message, retry=True, maybe_seen=False):
         super().__init__(message)

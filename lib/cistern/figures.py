@@ -12,7 +12,10 @@ _names = {}  # stream definition → name
 def status(app):
     """{t, boot, reset, heap_free, streams} and the figures of sync().
 
-    t: seconds since start. reset: why the board started. heap_free: bytes. streams: counts for
+    t: seconds since start. reset: why the board started. heap_free: bytes that Python's heap has.
+    On a chip also system_free and system_piece: bytes for Wi-Fi and TLS beside what is held for
+    them, and the largest piece of it; and memory_restarts: how often since power came the board
+    restarted because it had no memory to connect. streams: counts for
     each stream by its name. captured, late, missed, dropped, durable and synced count since start,
     and lost_… for each reason that there was; pending is what is on flash and not in the cloud
     yet, of earlier boots as far as the log was looked through: a sector in each call, and more
@@ -27,6 +30,9 @@ def status(app):
             if c.lost[4 * i + 3]:
                 row["lost_" + reason] = c.lost[4 * i + 3]
     found = sync(app.uploader, app.port, app.log, app.engine.parcel)
+    if app.unsynced:
+        found["link"] = "down: " + app.unsynced
+        found["error"] = app.unsynced
     pending = app.log.stats(0).unsent_readings
     for key, counts in ("synced", app.synced), ("pending", pending):
         for definition in counts:
@@ -34,8 +40,16 @@ def status(app):
     found["t"] = round(app.port.uptime_us() / 1000000, 3)
     found["boot"] = app.log.boot
     found["reset"] = app.port.reset_cause
-    found["heap_free"] = app.port.mem_free()
+    found.update(_memory(app.port))
     found["streams"] = streams
+    return found
+
+
+def _memory(port):
+    found = {"heap_free": port.mem_free()}
+    if hasattr(port, "system"):
+        found["system_free"], found["system_piece"] = port.system()
+        found["memory_restarts"] = port.restarts
     return found
 
 

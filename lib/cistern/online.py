@@ -48,8 +48,8 @@ def tune(app):
 
 async def finish(app, uploader):
     """Sync what can be synced within LAST_SYNC_S; see App.finish()."""
-    if not uploader:
-        app.go_online()
+    if not uploader and not app.go_online():
+        return
     try:
         await asyncio.wait_for(_last_sync(app), LAST_SYNC_S)
     except asyncio.TimeoutError:

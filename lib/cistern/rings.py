@@ -40,7 +40,10 @@ def fitting(app, asked):
     asked: [(name, entry, source)]. The largest are refused where there is not.
     """
     gc.collect()
-    free = app.port.mem_free()
+    port = app.port
+    free = port.mem_free()
+    if hasattr(port, "system"):
+        free += port.system()[1]  # the heap grows by that
     wanted = [(useful(a[1], a[2], app.engine.flush_us),) + a for a in asked]
     if free < 0:
         return wanted
@@ -60,5 +63,5 @@ def fitting(app, asked):
     while wanted and need > app.ring_room and wanted[-1][0] > SMALLEST:
         size, _, entry, _ = wanted.pop()
         need -= size + COLLECTOR_BYTES
-        app.port.log("error", "%s: %s" % (entry.path, text))
+        port.log("error", "%s: %s" % (entry.path, text))
     return wanted

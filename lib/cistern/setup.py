@@ -113,12 +113,17 @@ def start(port):
         try:
             more = [setting(key) for key in ("server_name", "part_id", "secret")]
             app.connect_to(url, ca_file, *more)
-        except ValueError as e:
-            port.log("error", "no sync: %s" % e)
+        except (ValueError, MemoryError) as e:
+            port.log("error", "no sync: %s" % (str(e) or "not enough memory"))
     if not app.load("/machine.json", _read("/machine.json") or ""):
         return None
     if url:
-        port.room_for_names()
+        try:
+            port.room_for_names()
+        except MemoryError:
+            pass  # they will want it later, or find none: whoever does says so
+    if port.restarts:
+        port.count_restart(port, app.engine.collectors)
     return app
 
 

@@ -13,13 +13,29 @@ from cistern.sync.uploader import Uploader
 
 
 def make(app):
-    """Give the App its cloud, uploader and robot."""
+    """Give the App its cloud, uploader and robot. MemoryError: all is as it was before."""
+    taken = []
+
+    def memory(size):
+        taken.append(app.memory(size))
+        return taken[-1]
+
+    try:
+        _make(app, memory)
+    except MemoryError:
+        spare = getattr(app.port, "spare", None)
+        for buf in taken if spare else ():
+            spare.give(buf)
+        raise
+
+
+def _make(app, memory):
     borrow("cistern.cloud.kept").started(app.port)
     host, port, tls, authority, scheme, part_id, secret = app.cloud_at
     connect = connector(app.port, host, port, tls, app.engine.quiet)
-    channel = Channel(connect, authority, scheme, memory=app.memory, **app.port.channel)
+    channel = Channel(connect, authority, scheme, memory=memory, **app.port.channel)
     app.cloud = Cloud(channel, part_id, secret, app.clock.on_date)
-    app.uploader = Uploader(app.port, app.log, app.cloud, MAX_PARCEL, app.count_synced, app.memory)
+    app.uploader = Uploader(app.port, app.log, app.cloud, MAX_PARCEL, app.count_synced, memory)
     app.uploader.turn = app.engine.quiet
     app.uploader.before = app.engine.settle
     app.robot = Robot(app)

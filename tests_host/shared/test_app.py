@@ -1,5 +1,6 @@
 """The application: what a configuration makes of a board."""
 
+import asyncio
 import gc
 import json
 import sys
@@ -564,3 +565,65 @@ def test_at_a_start_what_there_is_no_memory_for_is_left_out():
     app = _app(_text())
     _push(app)
     assert not app.restarting and app.engine.collectors == []
+
+
+class RunningPort(BarePort):
+    """Its time goes on when all wait."""
+
+    def feed(self):
+        pass
+
+    async def sleep_ms(self, ms):
+        end = self.now + ms * 1000
+        while self.now < end:
+            self.now += 5000
+            await asyncio.sleep(0)
+
+
+class Job:
+    link = "idle"
+    error = synced_us = None
+    set_aside = wait_ms = 0
+    runs = 0
+
+    async def run(self):
+        Job.runs += 1
+
+
+def test_a_board_without_memory_to_sync_captures_and_tries_again():
+    """It says so in log and status; what was loaded in vain leaves nothing behind."""
+    port = RunningPort()
+    app = _app(_text(), port)
+    app.cloud_at = ("cloud", 443, None, "cloud", "http", "part", "secret")
+    tries = []
+    real = app_module.borrow
+
+    class Uplink:
+        @staticmethod
+        def make(app):
+            tries.append(port.now // 1000000)
+            if len(tries) < 4:
+                raise MemoryError
+            app.uploader = app.robot = Job()
+
+    class Online:
+        @staticmethod
+        async def finish(app, uploader):
+            pass
+
+    fakes = {"cistern.uplink": Uplink, "cistern.online": Online}
+    app_module.borrow = lambda name: fakes.get(name) or real(name)
+    seen = []
+    try:
+        asyncio.run(app.run(300, lambda status: seen.append((status["link"], status["error"]))))
+    finally:
+        app_module.borrow = real
+    (c,) = app.engine.collectors
+    assert c.captured > 2900 and c.durable == c.captured
+    waits = [tries[i] - tries[i - 1] for i in range(1, len(tries))]
+    assert len(waits) == 3, waits
+    assert all(0 <= waits[i] - (30, 60, 120)[i] <= 3 for i in range(3)), waits
+    why = "not enough memory to sync: the board captures and keeps"
+    assert seen[0] == ("down: " + why, why) and seen[-1] == ("idle", None)
+    assert ("error", why + "; next try in 30 s") in port.lines
+    assert Job.runs == 2

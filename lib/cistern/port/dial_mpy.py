@@ -10,9 +10,8 @@ import ssl
 from asyncio import core
 
 from cistern.borrow import borrow
-from cistern.errors import LinkError
 from cistern.port.pem import authority, ders
-from cistern.port.stream_mpy import alpn, os_error
+from cistern.port.stream_mpy import alpn
 
 # Without it, the last part of an upload waits for the peer's delayed ACK, 40 ms.
 _TCP_NODELAY = 1
@@ -36,8 +35,7 @@ async def _context(tls, room):
             whose = "client"
             ctx.load_cert_chain(_ders(tls["cert"])[0], _ders(tls["key"])[0])
     except (OSError, ValueError) as e:
-        text = f"the {whose} certificates cannot be read: {e}"
-        raise LinkError("tls", text, False) from None
+        raise _failure("tls", f"the {whose} certificates cannot be read", e, False) from None
     return ctx
 
 
@@ -55,11 +53,12 @@ async def dial(host, port, tls, look_up, room):
     address = await borrow("cistern.port.names_mpy").resolve(host, look_up)
     try:
         family, kind, _, _, where = socket.getaddrinfo(address, port, 0, socket.SOCK_STREAM)[0]
-    except OSError:
-        raise LinkError("dns", f"the name {host} cannot be resolved") from None
-    sock = socket.socket(family, kind)
+    except OSError as e:
+        raise _failure("dns", f"the name {host} cannot be resolved", e) from None
     done = False
+    sock = None
     try:
+        sock = socket.socket(family, kind)
         sock.setblocking(False)
         try:
             # Not every build has names for these, nor does every one take them.
@@ -82,23 +81,25 @@ async def dial(host, port, tls, look_up, room):
             stream = context.wrap_socket(sock, server_hostname=name, do_handshake_on_connect=False)
         done = True
         return stream, name
-    except OSError as e:
-        why = os_error(e)
-        raise LinkError("connect", f"cannot connect to {host} port {port}: {why}") from None
-    except MemoryError:
-        raise LinkError("tls", "not enough memory for a TLS connection") from None
+    except (OSError, MemoryError) as e:
+        raise _failure("connect", f"cannot connect to {host} port {port}", e) from None
     finally:
         if alpn:
             alpn.set(None)
-        if not done:
+        if sock and not done:
             sock.close()
+
+
+def _failure(*what):
+    return borrow("cistern.port.link_why").failure(*what)
 
 
 def _writable(sock):
     """Wait until a connection attempt is over; raises OSError when it failed."""
     yield core._io_queue.queue_write(sock)
     poll = select.poll()
-    poll.register(sock, select.POLLOUT)
+    # An ESP32 tells of errors only who asks for them; to others a refused connection is writable.
+    poll.register(sock, select.POLLOUT | select.POLLERR | select.POLLHUP)
     for _, flags in poll.poll(0):
         if flags & (select.POLLERR | select.POLLHUP):
             sock.recv(1)  # raises what went wrong

@@ -10,8 +10,8 @@ import os
 import sys
 import time
 
+import esp32
 import machine
-from esp32 import NVS, Partition
 
 from cistern.borrow import borrow, keep
 from cistern.port.esp32_spare import spare
@@ -28,7 +28,8 @@ _EPOCH = 946684800 if time.gmtime(0)[0] == 2000 else 0
 # it is full, as a collection takes 7 ms. In PSRAM there is no need, and one takes 100 ms.
 _GARBAGE = 4096
 _SMALL_HEAP = 400000
-_MARK = b"utc"  # see esp32_clock.py
+_MARK = b"utc"
+_DAY = 86400
 # The uptime gains or loses one µs of what it owes in so many: 50 ppm, more than crystals are off
 # by. Two parcels are sealed one ring of readings apart at most. Where that is less than 20000 (160
 # KB), the uptime loses less than one period in between, and readings stay in order.
@@ -39,16 +40,8 @@ _RESETS = ("unknown", "power on", "hard reset", "watchdog", "deep sleep", "soft 
 _ROOMS = {
     "model_files": "files",
     "room_for_names": "files",
+    "count_restart": "restart",
     "room": "files",
-    "begin_clock": "clock",
-    "floor_s": "clock",
-    "at_least_us": "clock",
-    "set_clock": "clock",
-    "forget_clock": "clock",
-    "keep_clock": "clock",
-    "raise_clock": "clock",
-    "ask_sync": "clock",
-    "sync_asked": "clock",
     "timer": "timer",
     "nap_us": "timer",
     "i2c": "bus",
@@ -66,7 +59,7 @@ _ROOMS = {
 
 def log_partition():
     """The partition that the log is on, an esp32.Partition, or None."""
-    found = Partition.find(Partition.TYPE_DATA, label="capture")
+    found = esp32.Partition.find(esp32.Partition.TYPE_DATA, label="capture")
     return found[0] if found else None
 
 
@@ -74,22 +67,22 @@ class Port:
     """The port's face (docs/DESIGN.md) on the chip.
 
     reset_cause: why the chip started. wlan: network.WLAN, or None where no network is configured.
-    spare: memory beside the heap (esp32_spare.Spare), or None. worn: a restart is needed.
-    owed: µs that uptime_us() has yet to gain. no_time: why a time server gave no time, or None.
+    spare: memory beside the heap (esp32_spare.Spare), or None. owed: µs that uptime_us() has yet
+    to gain. worn: a restart is needed, for want of memory (esp32_restart.py). restarts: how many
+    of these there were since power came, in_vain: how many of the last ones did not help; away_us:
+    how long the board was away for this one.
     """
 
     name = "esp32"
     wifi = True
-    worn = False
-    owed = 0
-    no_time = None
+    worn = b""
+    owed = restarts = in_vain = away_us = 0
     health = None
     channel = {}
     ticks_us = staticmethod(time.ticks_us)
     ticks_diff = staticmethod(time.ticks_diff)
     sleep_ms = staticmethod(asyncio.sleep_ms)
     urandom = staticmethod(os.urandom)
-    mem_free = staticmethod(gc.mem_free)
 
     def __init__(self):
         machine.freq(240000000)
@@ -98,11 +91,13 @@ class Port:
         self._watchdog = machine.WDT(timeout=WATCHDOG_MS)
         self._tick = time.ticks_us()
         self._uptime = self._rest = 0
-        self._nvs = NVS("cistern")
+        self._nvs = esp32.NVS("cistern")
         self.flash = log_partition()
         self.reset_cause = _RESETS[machine.reset_cause()]
         self.spare = spare()
         self._net = self.wlan = None
+        if len(machine.RTC().memory()) > len(_MARK):
+            borrow("cistern.port.esp32_restart").look(self)
         if self.setting("ssid"):
             import network
 
@@ -114,7 +109,10 @@ class Port:
                 # Loaded while there still are large pieces of heap.
                 self._network()
                 self._net.reserve(url[:5] == "https")
-        self.begin_clock()
+        # Certificates are checked against a clock, and some time in the past is better than 2000.
+        floor = int(self.setting("clock") or 0)
+        if floor > time.time() + _EPOCH:
+            self._set_rtc(floor, 0)
 
     def uptime_us(self):
         """Microseconds since this boot. Has to be called every nine minutes."""
@@ -133,13 +131,26 @@ class Port:
 
     def utc_us(self):
         """Microseconds since 1970, or None when the clock was not set since power came."""
-        if machine.RTC().memory()[:3] != _MARK:
+        if machine.RTC().memory()[: len(_MARK)] != _MARK:
             return None
         return time.time_ns() // 1000 + _EPOCH * 1000000
 
-    def learn_time(self):
-        """Ask a time server again; utc_us() then tells."""
-        return self._network().learn_time()
+    def set_clock(self, utc_us):
+        """Set the clock."""
+        self._set_rtc(utc_us // 1000000, utc_us % 1000000)
+        rtc = machine.RTC()
+        rtc.memory(_MARK + rtc.memory()[len(_MARK) :])
+
+    def keep_clock(self):
+        """Remember for the next power-on that it was this late: certificates say that it is."""
+        now = (self.utc_us() or 0) // 1000000
+        if now and abs(now - int(self.setting("clock") or 0)) > _DAY:
+            self._nvs.set_blob("clock", str(now))
+            self._nvs.commit()
+
+    def _set_rtc(self, seconds, us):
+        t = time.gmtime(seconds - _EPOCH)
+        machine.RTC().datetime((t[0], t[1], t[2], t[6], t[3], t[4], t[5], us))
 
     def feed(self):
         """Capture is alive: the watchdog may wait again. To be called once a second."""
@@ -153,14 +164,29 @@ class Port:
         if self._small:
             gc.threshold(_GARBAGE)
 
-    @staticmethod
-    def reset():
+    def reset(self):
         """Start the chip anew."""
+        if self.worn:
+            rtc = machine.RTC()
+            now = time.time_ns().to_bytes(8, "little")
+            rtc.memory((rtc.memory()[: len(_MARK)] or b"---") + self.worn + now)
         machine.reset()
 
     def leave(self):
         """Nothing runs any more, somebody may be at the REPL: the watchdog waits for a day."""
         machine.WDT(timeout=IDLE_MS).feed()
+
+    @staticmethod
+    def system():
+        """(bytes of RAM that are free for the system, how many of them in one piece)."""
+        regions = esp32.idf_heap_info(esp32.HEAP_DATA)
+        return sum([r[1] for r in regions]), max([r[2] for r in regions])
+
+    def mem_free(self):
+        """Bytes free in Python's heap. MicroPython's own figure also counts what that may take of
+        the system.
+        """
+        return gc.mem_free() - self.system()[1]
 
     def log(self, level, text):
         """One line on the console."""
@@ -208,7 +234,6 @@ class Port:
 
     def __getattr__(self, name):
         # What only some machines have is loaded when it is asked for.
-        room = "cistern.port.esp32_" + _ROOMS.get(name, "pins")
-        if room[-5:] in ("files", "clock"):
-            return getattr(borrow(room), name)
-        return getattr(keep(room), name)
+        room = _ROOMS.get(name, "pins")
+        load = borrow if room in ("files", "restart") else keep
+        return getattr(load("cistern.port.esp32_" + room), name)

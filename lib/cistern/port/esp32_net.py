@@ -11,12 +11,13 @@ from cistern.port.esp32_reserve import Reserve
 # is part of a call, which may take 20 s in all.
 JOIN_MS = 12000
 # Of 98 KB that the system has once Wi-Fi has started: what Wi-Fi sends, and TLS, which takes
-# 27 KB (records of 16 KB in, 4 KB out) and 14 KB more in a handshake, some of it Wi-Fi's.
-WIFI_RESERVE = 14336
-TLS_RESERVE = 32768
-# So many connections that fail in a row, where Python's heap has taken memory of TLS, end in a
-# restart, which is the only way to get it back.
+# 27 KB and 14 KB more in a handshake, some of it Wi-Fi's. The pieces are mbedTLS's: a record of
+# 16 KB in, one of 4 KB out, and what is smaller (MBEDTLS_SSL_IN_CONTENT_LEN, _OUT_CONTENT_LEN).
+WIFI_RESERVE = (14336,)
+TLS_RESERVE = (17408, 5120, 5120, 5120)
+# So many connections in a row that failed for want of memory may end in a restart.
 _HOPELESS = 6
+NO_MEMORY = "not enough memory to connect"
 _POLL_MS = 100
 _ATTEMPT_US = 10000000
 _DNS_PORT = 53
@@ -25,11 +26,7 @@ _WHY = {200: "the signal was lost", 201: "not found", 202: "the password is wron
 
 
 class Net:
-    """The radio of `port` and what goes over it.
-
-    doubted: whether the clock may be wrong. wrong: UTC - uptime, µs, of the last clock by which no
-    certificate was valid.
-    """
+    """The radio of `port` and what goes over it."""
 
     def __init__(self, port):
         self._port = port
@@ -37,14 +34,14 @@ class Net:
         self._again = 0  # uptime from which the radio may be told to try anew
         self._wifi = self._tls = self._stream = None
         self._failed = 0
-        self.doubted = False
-        self.wrong = 0
+        self._doubted = False  # whether the clock is right
+        self._said = None  # of the last time server that did not answer
 
     def reserve(self, tls):
         """Hold what Wi-Fi, and where `tls` is True TLS, will need, while the program is loaded."""
-        self._wifi = Reserve(WIFI_RESERVE)
+        self._wifi = Reserve(*WIFI_RESERVE)
         if tls:
-            self._tls = Reserve(TLS_RESERVE)
+            self._tls = Reserve(*TLS_RESERVE)
 
     async def join(self):
         """Be on the network; raises LinkError. Who calls again paces the tries."""
@@ -82,53 +79,68 @@ class Net:
 
     async def connect(self, host, port, tls, timeout_ms):
         """Join, learn the time if the board has none, and open the stream."""
+        try:
+            return await self._connect(host, port, tls, timeout_ms)
+        except LinkError as e:
+            if e.memory:
+                self._lacked()
+            raise
+        except MemoryError:
+            self._lacked()
+            raise LinkError("connect", NO_MEMORY) from None
+
+    async def _connect(self, host, port, tls, timeout_ms):
         if self._wifi:
             await self._wifi.release()
         await self.join()
-        if self._port.utc_us() is None or self.doubted:
-            await self.learn_time()
+        if self._port.utc_us() is None or self._doubted:
+            self._doubted = False
+            await self._learn_time()
         self.wake()
         self._port.tidy()
         hold = self._tls if tls else None
         room = hold and hold.release
         stream = None
         try:
-            stream = await stream_mpy.connect(host, port, tls, timeout_ms, self.look_up, room)
+            stream = await stream_mpy.connect(host, port, tls, timeout_ms, self._look_up, room)
         finally:
             if hold and not stream:
-                self._hold()
+                hold.hold()
         stream.on_write = self.wake
         if hold:
             self._stream = stream
             stream.on_close = self._over
         return stream
 
-    def learn_time(self):
-        """Ask a time server; port.utc_us() then tells, or port.no_time why there is none."""
-        return borrow("cistern.port.esp32_ntp").learn(self, self._port)
+    async def _learn_time(self):
+        try:
+            ntp = borrow("cistern.port.esp32_ntp")
+            self._port.set_clock(await ntp.utc_us(self._port, self._look_up))
+        except (LinkError, OSError, ValueError, asyncio.TimeoutError) as e:
+            why = str(e) or "no answer"
+            if why != self._said:  # once, not with each connection
+                self._port.log("warning", "no time by NTP: " + why)
+            self._said = why
 
     def _over(self):
         """A connection with TLS is over."""
-        error = self._stream.error
-        if error and "clock" in str(error):  # port/tls_why.py: a certificate is not valid now
-            self.doubted = True
-            self.wrong = self._port.at_least_us() - self._port.uptime_us()
-        if not self._stream.unproven:
-            self._failed = 0  # there is memory enough
-        self._stream = None
-        self._hold()
-
-    def _hold(self):
-        """There is no connection with TLS."""
+        stream, self._stream = self._stream, None
+        # Where the clock is wrong, no certificate is valid.
+        self._doubted = bool(stream.unproven)
         self._tls.hold()
-        self._failed += 1
-        if self._tls.whole:
-            self._failed = 0
-        elif self._failed >= _HOPELESS and not self._port.worn:
-            self._port.worn = True
-            self._port.log("warning", "memory for TLS is in pieces: the board starts anew")
+        if not self._doubted:
+            self._failed = self._port.in_vain = 0
+            self._port.keep_clock()
+        elif stream.error and stream.error.memory:
+            self._lacked()
 
-    def look_up(self, host):
+    def _lacked(self):
+        """There was not enough memory to connect."""
+        self._failed += 1
+        if self._failed >= _HOPELESS:
+            borrow("cistern.port.esp32_restart").wear(self._port)
+
+    def _look_up(self, host):
         return None, (self._port.wlan.ifconfig()[3], _DNS_PORT)
 
     def wake(self):

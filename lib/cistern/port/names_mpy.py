@@ -5,7 +5,7 @@ import os
 import socket
 from asyncio import core
 
-from cistern.errors import LinkError
+from cistern.borrow import borrow
 from cistern.port import dns, stream_mpy
 
 
@@ -19,8 +19,9 @@ async def resolve(host, look_up=None):
     known, server = look_up(host) if look_up else (None, None)
     if known or not server:
         return known or host
-    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock = None
     try:
+        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         sock.setblocking(False)
         sock.connect(socket.getaddrinfo(server[0], server[1])[0][-1])
         ident = int.from_bytes(os.urandom(2), "big")
@@ -32,9 +33,11 @@ async def resolve(host, look_up=None):
                 pass
         raise ValueError("the name server does not answer")
     except (OSError, ValueError) as e:
-        raise LinkError("dns", f"the name {host} cannot be resolved: {e}") from None
+        text = f"the name {host} cannot be resolved"
+        raise borrow("cistern.port.link_why").failure("dns", text, e) from None
     finally:
-        sock.close()
+        if sock:
+            sock.close()
 
 
 def _reply(sock, ident):

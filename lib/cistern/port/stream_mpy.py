@@ -7,7 +7,6 @@ where the firmware has Cistern's module for it (firmware/usermod/alpn).
 """
 
 import asyncio
-import errno
 from asyncio import core
 from time import ticks_add, ticks_diff, ticks_ms
 
@@ -23,21 +22,12 @@ except ImportError:
 DNS_TRIES_MS = (1000, 2000, 4000)
 
 
-def os_error(e):
-    """An OSError of a socket in words."""
-    if e.errno == errno.ECONNREFUSED:
-        return "connection refused"
-    if e.errno == errno.ECONNRESET:
-        return "connection reset by the other side"
-    return errno.errorcode.get(e.errno) or str(e)
-
-
 class Stream:
     """A TCP connection, with TLS or without.
 
     on_write, on_close: None, or called before each write, and once when it is closed. unproven:
-    the server's name while its TLS handshake is not over, else None. error: what broke it, or
-    None.
+    the server's name while its TLS handshake is not over, else None. error: the LinkError that
+    broke it, or None.
     """
 
     on_write = on_close = None
@@ -71,7 +61,7 @@ class Stream:
                 return 0
             try:
                 n = self._sock.readinto(buf)
-            except (OSError, ValueError) as e:
+            except (OSError, ValueError, MemoryError) as e:
                 raise self._broken(e) from None
             if n is not None:
                 return n
@@ -98,7 +88,7 @@ class Stream:
                 raise LinkError("connect", "the connection was closed")
             try:
                 n = self._sock.write(buf)
-            except (OSError, ValueError) as e:
+            except (OSError, ValueError, MemoryError) as e:
                 raise self._broken(e) from None
             if n is not None:
                 if alpn and self.unproven:
@@ -109,12 +99,7 @@ class Stream:
     def _broken(self, e):
         """The LinkError of a failure: the first one, because only that has mbedTLS's reason."""
         if not self.error:
-            if self.unproven:
-                self.error = borrow("cistern.port.tls_why").tls_error(e, self.unproven)
-            elif isinstance(e, ValueError) or e.errno < 0:
-                self.error = LinkError("tls", f"TLS broke: {e}")
-            else:
-                self.error = LinkError("connect", f"the connection broke: {os_error(e)}")
+            self.error = borrow("cistern.port.link_why").broken(e, self.unproven)
         return self.error
 
     def close(self):

@@ -21,6 +21,7 @@ import console_behaviour  # noqa: E402
 import esp32_behaviour  # noqa: E402
 import guard  # noqa: E402
 import machine_behaviour  # noqa: E402
+import memory_behaviour  # noqa: E402
 import network_behaviour  # noqa: E402
 import vfs  # noqa: E402
 
@@ -41,8 +42,8 @@ def begin(settings):
     table = settings["table"]
     image = open(settings["image"], "r+b")
     esp32_behaviour._begin(image, open(settings["nvs"], "r+"))
-    machine_behaviour._clock = clock_behaviour
     machine_behaviour._time = time
+    machine_behaviour._begin(clock_behaviour, open(settings["rtc"], "r+b"))
     network_behaviour._begin(settings["ssid"], settings["psk"])
     chip = guard.install("esp32", table["esp32"], esp32_behaviour)
     guard.install("machine", table["machine"], machine_behaviour)
@@ -51,8 +52,10 @@ def begin(settings):
     instead = dict(clock_behaviour.INSTEAD)
     instead.update(console_behaviour.INSTEAD)
     guard.narrow("time", table["time"], instead)
-    for name in ("os", "socket", "select", "gc", "sys", "tls"):
+    for name in ("os", "socket", "select", "sys", "tls"):
         guard.narrow(name, table[name])
+    guard.narrow("gc", table["gc"], memory_behaviour.GC_INSTEAD)
+    real_modules["_thread"] = memory_behaviour.Threads
     guard.narrow("ssl", table["tls"])
     for name in list(real_modules):
         if name.endswith("_behaviour") or name == "guard":
@@ -79,6 +82,7 @@ real_modules, path, print_exception = sys.modules, sys.path, sys.print_exception
 with open(sys.argv[1]) as f:
     begin(json.load(f))
 os.chdir("/")
+memory_behaviour.begin()
 console_behaviour.listen(True)
 for program in ("boot.py", "main.py"):
     run(program)

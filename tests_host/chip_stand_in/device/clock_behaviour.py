@@ -25,6 +25,11 @@ def set(seconds, us):
     _shift_us[0] = seconds * 1000000 + us - _time.time_ns() // 1000
 
 
+def resume(ns):
+    """Go on where a reset was: no time has passed."""
+    _shift_us[0] = ns // 1000 - _time.time_ns() // 1000
+
+
 def gmtime(seconds=None):
     """Of the chip's epoch."""
     return _time.gmtime((time() if seconds is None else seconds) + EPOCH)[:8]

@@ -5,6 +5,8 @@
 import json
 from binascii import hexlify, unhexlify
 
+import memory_behaviour
+
 SECTOR = 4096
 _ENTRY = 32
 _SPARE = 4096  # over what was there before, which may have been longer
@@ -155,3 +157,8 @@ class NVS:
 def raw_temperature():
     """Fahrenheit."""
     return 120
+
+
+def idf_heap_info(capabilities):
+    """(bytes, free, largest piece, least free ever) of each region."""
+    return memory_behaviour.pool.info()

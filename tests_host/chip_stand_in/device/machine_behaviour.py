@@ -1,5 +1,5 @@
 """machine: a chip whose pins rest, whose clock begins in 2000, and whose timers are asyncio's."""
-# ruff: noqa: A002, RUF006, RUF012 - the chip's names, and
+# ruff: noqa: A002, PLW0603, RUF006, RUF012 - the chip's names, and
 # MicroPython's ways
 
 import sys
@@ -9,6 +9,22 @@ _freq = [160000000]
 _watchdog = [None]  # (deadline in ms, timeout)
 # Set by the harness: shifts the clock of `time`, which RTC sets.
 _clock = None
+# What lasts over a reset, and is gone with the power: the RTC's memory and its time.
+_rtc = {"file": None, "kept": b"", "cause": 1}
+
+
+def _begin(clock, file):
+    global _clock
+    _clock = clock
+    _rtc["file"] = file
+    kept = file.read()
+    if kept and kept[0]:
+        clock.resume(int.from_bytes(kept[1:9], "little"))
+        _rtc["kept"] = kept[10 : 10 + kept[9]]
+        _rtc["cause"] = 2
+    file.seek(0)
+    file.write(b"\0")
+    file.flush()
 
 
 def freq(hz=None):
@@ -22,12 +38,16 @@ def freq(hz=None):
 
 
 def reset_cause():
-    """Power on."""
-    return 1
+    """Power on, or hard reset."""
+    return _rtc["cause"]
 
 
 def reset():
     """The process ends; a harness may start it again."""
+    file, kept = _rtc["file"], _rtc["kept"]
+    file.seek(0)
+    file.write(b"\1" + _clock.time_ns().to_bytes(8, "little") + bytes((len(kept),)) + kept)
+    file.flush()
     sys.exit(3)
 
 
@@ -54,16 +74,14 @@ class WDT:
 class RTC:
     """Time and 2 KB of memory that last until power goes."""
 
-    _kept = [b""]
-
     def __init__(self, id=0):
         pass
 
     def memory(self, data=None):
         """The bytes that were kept."""
         if data is None:
-            return self._kept[0]
-        self._kept[0] = bytes(data)
+            return _rtc["kept"]
+        _rtc["kept"] = bytes(data)
         return None
 
     def datetime(self, datetimetuple=None):
