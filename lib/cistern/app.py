@@ -15,6 +15,7 @@ RESTART_MS = 1000
 # long, and so on.
 ONLINE_S = 30
 ONLINE_MOST_S = 1800
+LOSSES_S = 60  # what is lost is told once in this time
 
 
 class App:
@@ -24,12 +25,15 @@ class App:
     cloud.robot.Robot. components and marks: see machine.py. pace: see online.tune(). synced:
     {stream definition: readings that the cloud took since start}. memory(size): makes a buffer.
     hole: see online.HOLE. unsynced: why nothing syncs, where the board has no memory for it.
+    told, losses_due, untold_s: see losses.py.
     """
 
     unsynced = None
     log = clock = engine = cloud = uploader = robot = journal = revision = cloud_at = hole = None
     restarting = False
     ring_room = 0
+    losses_due = False
+    untold_s = LOSSES_S  # the first is told at once
 
     def __init__(self, port):
         self.port = port
@@ -39,6 +43,7 @@ class App:
         self.components = {}
         self.marks = {}
         self.synced = {}
+        self.told = {}
 
     def load(self, path, text):
         """Take the configuration `text` of file `path`, else the last good one, else False.
@@ -108,6 +113,7 @@ class App:
                 port.feed()
             if getattr(port, "worn", False):
                 self.restarting = True
+            self.tell_losses(1)
             if report:
                 report(self.status())
             if seconds:
@@ -154,11 +160,22 @@ class App:
         uploader: that of this event loop; without one a new connection is made.
         """
         self.stop()
+        self.tell_losses(LOSSES_S)
         # Without memory nothing would come of it but a longer gap.
         if self.cloud_at and not getattr(self.port, "worn", False) and not self.unsynced:
             await borrow("cistern.online").finish(self, uploader)
         if report:
             report(self.status())
+
+    def tell_losses(self, seconds):
+        """So many have passed: if it is time, say what was lost."""
+        self.untold_s += seconds
+        if self.log.state.changed and self.untold_s >= LOSSES_S:
+            try:
+                borrow("cistern.losses").tell(self)
+            except MemoryError:
+                pass  # next time
+            self.untold_s = 0
 
     def count_synced(self, definition, readings):
         """The cloud took readings of a stream."""

@@ -1,47 +1,82 @@
 """The state of a board in figures, for people and for the sensor `health`."""
 
-from cistern.capture.collector import REASONS, stream_name
-from cistern.record import read_definition
+from cistern.capture.collector import REASONS
+from cistern.lost import by_stream, name_of
 from cistern.record.value import Source
 
-_COUNTS = ("captured", "late", "missed", "dropped", "durable", "synced", "pending")
-
-_names = {}  # stream definition → name
+# As Collector.counts() has them, and what comes to them from elsewhere.
+_COUNTS = ("captured", "late", "missed", "dropped", "durable")
+_COUNTS_2 = ("buffered", "synced", "pending")
+_DROPPED = _COUNTS.index("dropped")
+_RING_FULL = len(_COUNTS) + REASONS.index("ring_full")
+_FLASH_FULL = len(_COUNTS) + REASONS.index("flash_full")
+# What the log itself loses, of readings that were durable; the collectors know the rest.
+_LOST_BY_LOG = ("log_full", "thinned", "refused", "other")
+_ALL = 0xFFFF  # sectors
 
 
 def status(app):
-    """{t, boot, reset, heap_free, streams} and the figures of sync().
+    """{t, boot, reset, heap_free, streams, losses} and the figures of sync().
 
     t: seconds since start. reset: why the board started. heap_free: bytes that Python's heap has.
     On a chip also system_free and system_piece: bytes for Wi-Fi and TLS beside what is held for
     them, and the largest piece of it; and memory_restarts: how often since power came the board
-    restarted because it had no memory to connect. streams: counts for
-    each stream by its name. captured, late, missed, dropped, durable and synced count since start,
-    and lost_… for each reason that there was; pending is what is on flash and not in the cloud
-    yet, of earlier boots as far as the log was looked through: a sector in each call, and more
-    where capture leaves time.
+    restarted because it had no memory to connect.
+
+    streams: readings of each stream by its name. Since start: captured (taken), late (taken, but
+    late), missed (not taken), durable (put on flash), synced (the cloud has them), dropped (taken
+    and lost), and lost_… for each reason that there was, of the missed and the dropped ones. Now:
+    buffered (in RAM), pending (on flash and not in the cloud yet, of earlier boots as far as the
+    log was looked through: see uncounted).
+    losses: {stream: {reason: readings}} since the log was initialised, earlier boots included.
+
+    Of each stream, where earlier boots left nothing on flash and uncounted is 0,
+
+        captured = buffered + pending + synced + dropped
     """
     streams = {}
+    for name in app.engine.past:
+        _add(_row(streams, name), app.engine.past[name])
     for c in app.engine.collectors:
         row = _row(streams, c.name)
-        for key in _COUNTS[:5]:
-            row[key] = getattr(c, key)
-        for i, reason in enumerate(REASONS):
-            if c.lost[4 * i + 3]:
-                row["lost_" + reason] = c.lost[4 * i + 3]
-    found = sync(app.uploader, app.port, app.log, app.engine.parcel)
+        captured = -1
+        app.engine.note_overwritten(c)
+        c.lock()
+        while captured != c.captured:  # a timer takes readings between any two steps
+            captured = c.captured
+            counts = c.counts()
+            held = c.held()
+            # Of what the log refused and the ring then overwrote nobody has taken note yet.
+            counts[_DROPPED] += c.ring.overwritten + c.ring.gone
+            counts[_RING_FULL] += c.ring.overwritten
+            counts[_FLASH_FULL] += c.ring.gone
+        c.unlock()
+        _add(row, counts)
+        row["buffered"] += held
+    found = sync(app.uploader, app.port, app.log, app.engine.parcel, app.engine.running)
     if app.unsynced:
         found["link"] = "down: " + app.unsynced
         found["error"] = app.unsynced
     pending = app.log.stats(0).unsent_readings
     for key, counts in ("synced", app.synced), ("pending", pending):
         for definition in counts:
-            _row(streams, _name(definition))[key] += counts[definition]
+            _row(streams, name_of(definition))[key] += counts[definition]
+    state = app.log.state
+    losses = by_stream(app, state.losses)
+    before = by_stream(app, state.before)
+    for name in losses:
+        for reason in losses[name]:
+            n = losses[name][reason] - before.get(name, {}).get(reason, 0)
+            if reason in _LOST_BY_LOG and n:
+                row = _row(streams, name)
+                row["dropped"] += n
+                row["lost_" + reason] = n
     found["t"] = round(app.port.uptime_us() / 1000000, 3)
     found["boot"] = app.log.boot
     found["reset"] = app.port.reset_cause
     found.update(_memory(app.port))
     found["streams"] = streams
+    found["losses"] = losses
     return found
 
 
@@ -54,22 +89,27 @@ def _memory(port):
 
 
 def _row(streams, name):
-    return streams.setdefault(name, dict.fromkeys(_COUNTS, 0))
+    return streams.setdefault(name, dict.fromkeys(_COUNTS + _COUNTS_2, 0))
 
 
-def _name(definition):
-    if definition not in _names:
-        _names[definition] = stream_name(read_definition(definition)[0])
-    return _names[definition]
+def _add(row, counts):
+    for i, key in enumerate(_COUNTS):
+        row[key] += counts[i]
+    for i, reason in enumerate(REASONS):
+        if counts[len(_COUNTS) + i]:
+            key = "lost_" + reason
+            row[key] = row.get(key, 0) + counts[len(_COUNTS) + i]
 
 
-def sync(uploader, port, log, buf):
-    """{link, error, synced_s, retry_s, pending_bytes, oldest_s, set_aside}.
+def sync(uploader, port, log, buf, busy=True):
+    """{link, error, synced_s, retry_s, pending_bytes, uncounted, oldest_s, set_aside}.
 
     link: "offline" without a cloud, "idle" before the first upload, "up", or "down: " and why.
     error: the last one in words, or None. synced_s: seconds since the cloud took an upload.
     retry_s: until the next try after a failure, else 0. pending_bytes: of parcels on flash that
-    the cloud does not have, counted as `pending` is. oldest_s: age of the oldest reading in them.
+    the cloud does not have, counted as `pending` is. uncounted: sectors of the log that neither
+    counts yet: one is looked through in each call, all at once where no capture is disturbed by
+    it, and more where capture leaves time. oldest_s: age of the oldest reading in them.
     set_aside: parcels that the cloud refused since start. Ages are None where there is nothing, or
     no clock to tell them. buf: has room for a parcel.
     """
@@ -83,7 +123,9 @@ def sync(uploader, port, log, buf):
             found["retry_s"] = uploader.wait_ms // 1000
         if uploader.synced_us is not None:
             found["synced_s"] = (now - uploader.synced_us) // 1000000
-    found["pending_bytes"] = log.stats(1).unsent
+    stats = log.stats(1 if busy else _ALL)
+    found["pending_bytes"] = stats.unsent
+    found["uncounted"] = stats.uncounted
     found["oldest_s"] = _oldest_s(log, now, buf)
     return found
 

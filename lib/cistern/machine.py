@@ -16,7 +16,6 @@ from cistern.record import Ring, Shape, Stream
 SPREAD_PART = 8
 SPREAD_US = 100000
 _GOLDEN = 40503  # / 65536: its multiples, modulo 1, keep apart however many there are
-_COUNTS = ("captured", "late", "missed", "dropped", "durable")
 
 
 def rebuild(app, plan):
@@ -31,7 +30,6 @@ def rebuild(app, plan):
         for entry in plan.collectors:
             wanted[stream_name(_stream(entry))] = entry, _mark(entry[:4] + entry[5:-1])
     gone = _gone(app, plan.components)
-    old = {}
     for c in list(engine.collectors):
         if c.entry is None:
             continue  # it left before, and the log has not taken its readings yet
@@ -39,14 +37,13 @@ def rebuild(app, plan):
         if name not in gone and wanted.get(c.name, (0, 0))[1] == mark:
             del wanted[c.name]
         else:
-            old[c.name] = c
             engine.remove(c)
     for name in gone:
         close = getattr(app.components.pop(name), "close", None)
         if close:
             _try(app, name, close)
     _build(app, plan.components)
-    _collect_all(app, plan.components, wanted, old)
+    _collect_all(app, plan.components, wanted)
 
 
 def _try(app, path, call, *args):
@@ -105,8 +102,8 @@ def _build(app, components):
                 app.marks[c.name] = c.type, _mark(c[:-1])
 
 
-def _collect_all(app, components, wanted, old):
-    """Make the collectors of `wanted`, {name: (entry, mark)}; old: those that were replaced."""
+def _collect_all(app, components, wanted):
+    """Make the collectors of `wanted`, {name: (entry, mark)}."""
     names = [c.name for c in components]
     asked = []
     for name in wanted:
@@ -124,12 +121,6 @@ def _collect_all(app, components, wanted, old):
             c.entry = entry.component, mark
             part = names.index(entry.component) * _GOLDEN & 0xFFFF
             c.phase = part * min(entry.period_us // SPREAD_PART, SPREAD_US) >> 16
-            before = old.get(c.name)
-            if before:
-                for key in _COUNTS:
-                    setattr(c, key, getattr(before, key))
-                for i in range(3, len(c.lost), 4):
-                    c.lost[i] = before.lost[i]
             new.append(c)
     now = app.port.ticks_us()
     for c in new:

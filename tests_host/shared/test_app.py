@@ -87,7 +87,8 @@ def test_a_plan_becomes_collectors():
     app = _app(_text())
     assert [c.name for c in app.engine.collectors] == ["c/Readings"]
     row = app.status()["streams"]["c/Readings"]
-    assert set(row) == {"captured", "late", "missed", "dropped", "durable", "synced", "pending"}
+    known = "captured", "late", "missed", "dropped", "durable", "buffered", "synced", "pending"
+    assert set(row) == set(known)
 
 
 def test_the_status_tells_why_the_board_started():
@@ -215,7 +216,9 @@ def test_what_changed_is_sealed_first_and_its_counts_go_on():
         app.reload(json.dumps(_machine(changed, _sensor("b", 7))))
         new = _running(app)["a/Readings(k=0)"]
         assert new is not a and _running(app)["b/Readings(k=0)"] is b
-        assert new.captured == new.durable == captured and new.ring.readings == 0
+        row = app.status()["streams"]["a/Readings(k=0)"]
+        assert row["captured"] == row["durable"] == row["pending"] == captured
+        assert new.captured == new.ring.readings == 0
         assert sum(app.log.stats().unsent_readings.values()) == captured
         a = new
     assert b.durable == 0
@@ -469,7 +472,7 @@ def test_why_readings_were_lost_is_in_the_status_and_in_the_health_sensor():
     assert (row["missed"], row["lost_late"], row["lost_source_error"]) == (10, 9, 1)
     app.engine.flush()
     assert app.status()["streams"]["a/Readings(k=0)"] == dict(
-        row, durable=c.captured, pending=c.captured
+        row, durable=c.captured, pending=c.captured, buffered=0
     )
     lost = app.log.stats().lost
     assert {reason: n for (_, reason), n in lost.items()} == {"late": 9, "source_error": 1}

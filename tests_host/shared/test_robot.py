@@ -50,7 +50,7 @@ class Machine:
         self.now = 0
         self.up = True
         self.revision = None
-        self.restarting = False
+        self.restarting = self.losses_due = False
         self.refuses = None
         self.log = self._print
         self.journal = Journal(self, "s3cret")

@@ -107,8 +107,9 @@ def test_marks_survive_a_mount_and_tell_what_is_gone():
     device, log = mounted(4)
     log.append(A, b"first", 7)
     (first,) = refs(log)
-    for _ in range(100):
+    for _ in range(1000):
         log.append(A, b"z" * 300, 1)
+    # So long ago that the log does not know any more whether it had counted them as lost.
     assert not log.mark_sent(first)
     assert log.read(first, bytearray(100)) is None
     for r in refs(log)[::2]:
@@ -138,7 +139,7 @@ def test_a_parcel_given_up_on_its_way_to_the_cloud_is_not_lost():
         log.append(A, b"z" * 300, 1)
     (lost,) = log.stats().lost.values()
     assert lost > 7
-    assert not log.mark_sent(first)
+    assert log.mark_sent(first)
     for _ in range(2):
         assert list(log.stats().lost.values()) == [lost - 7]
         log = Log.mount(device, random)

@@ -181,6 +181,7 @@ def test_a_board_without_a_cloud_has_a_status_too():
         "retry_s": 0,
         "set_aside": 0,
         "pending_bytes": 0,
+        "uncounted": 0,
         "oldest_s": None,
     }
 

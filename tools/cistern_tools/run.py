@@ -171,6 +171,7 @@ def _screen(board, latest):
     link = board.status.get("link", "starting")
     return Group(
         table,
+        *(Text(line, style="yellow") for line in _losses(board.status)),
         Text(f"link: {link}   uptime: {board.status.get('t', 0):.0f} s"),
         Text(f"newest reading in the cloud: {latest or 'none yet'}", style="green"),
         *(Text(line, style="dim", no_wrap=True, overflow="ellipsis") for line in board.log),
@@ -178,10 +179,19 @@ def _screen(board, latest):
     )
 
 
+def _losses(status):
+    """A line for each stream that lost readings since the log began, by reason."""
+    return [
+        f"lost of {name}: " + ", ".join(f"{n:,} {reason}" for reason, n in sorted(by.items()))
+        for name, by in sorted(status.get("losses", {}).items())
+    ]
+
+
 def _line(status, latest):
     totals = {c: sum(s[c] for s in status["streams"].values()) for c in COLUMNS}
     counts = "  ".join(f"{c} {n}" for c, n in totals.items())
-    return f"t {status['t']:.0f} s  {counts}  link {status['link']}  newest in the cloud: {latest}"
+    line = f"t {status['t']:.0f} s  {counts}  link {status['link']}  newest in the cloud: {latest}"
+    return "\n".join((line, *_losses(status)))
 
 
 def _say(console, text):

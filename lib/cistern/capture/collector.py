@@ -105,6 +105,15 @@ class Collector:
         lost[reason] += count
         lost[reason + 3] += count
 
+    def counts(self):
+        """[captured, late, missed, dropped, durable, then lost by the reasons] since start."""
+        counts = [self.captured, self.late, self.missed, self.dropped, self.durable]
+        return counts + [self.lost[i] for i in range(3, 24, 4)]
+
+    def held(self):
+        """Readings in RAM."""
+        return self.ring.readings
+
     def revive(self, now):
         """Called fifty times a second, for those that a timer calls."""
 

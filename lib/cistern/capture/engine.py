@@ -40,6 +40,8 @@ _LOOK_EVERY_US = const(20000)
 _PAUSE = const(4)
 _SETTLE_MS = const(10)
 _SETTLE_TRIES = const(100)
+# Streams that left whose counts are kept: configurations may come for ever.
+_MOST_PAST = const(32)
 # See collector.py.
 _RING_FULL = const(16)
 _FLASH_FULL = const(20)
@@ -54,6 +56,7 @@ class Engine:
     flush_us: age at which the oldest reading in RAM is made durable. alive: set in each turn.
     running: cleared it ends run(), which may be called again. scratch: what rings share (Ring).
     parcel: a buffer for one, whose content nobody keeps.
+    past: {name: counts} of the collectors that left, as Collector.counts() has them.
     memory: makes a bytearray of a size.
     """
 
@@ -64,6 +67,7 @@ class Engine:
         self.flush_us = flush_us
         self._polled = []
         self._leaving = []
+        self.past = {}
         self._nap = self._doze
         self._tries = _QUIET_TRIES
         self._port = port
@@ -102,6 +106,10 @@ class Engine:
         if sealed and collector in self._leaving and not collector.ring.readings:
             self._leaving.remove(collector)
             self.collectors.remove(collector)
+            past = self.past.get(collector.name)
+            if past or len(self.past) < _MOST_PAST:
+                past = past or [0] * 11
+                self.past[collector.name] = [n + past[i] for i, n in enumerate(collector.counts())]
             spare = getattr(self._port, "spare", None)
             if spare:
                 spare.give(collector.ring.buffer)
@@ -188,7 +196,7 @@ class Engine:
         for c in self.collectors:
             if c not in self._leaving:  # else its timer is another's by now
                 c.revive(now)
-            self._note_overwritten(c)
+            self.note_overwritten(c)
             ring = c.ring
             due = c in self._leaving or ring.used * 4 > ring.size * quarters
             parcels = 1
@@ -222,7 +230,7 @@ class Engine:
         self._erase_at = now + (0 if more else _ERASE_EVERY_US) & _TICKS
         return more
 
-    def _note_overwritten(self, c):
+    def note_overwritten(self, c):
         """Take over what the ring has overwritten since the last call."""
         if c.ring.overwritten:
             c.lock()
@@ -258,7 +266,7 @@ class Engine:
                 collector.unlock()
                 collector.durable += sealed.readings
                 left -= sealed.readings
-            self._note_overwritten(collector)
+            self.note_overwritten(collector)
             now, now_us = port.ticks_us(), port.uptime_us()
             lost = collector.lost
             i = 0
@@ -276,7 +284,7 @@ class Engine:
                 port.log("error", "flash log: %s" % e)
             self._store_error = str(e)
             self._store_error_us = now_us
-            self._note_overwritten(collector)
+            self.note_overwritten(collector)
             return False
 
     def _next_parcel(self, ring, size):

@@ -108,6 +108,10 @@ class Sampler(Collector):
             self.lose(_LATE, self._due)
             self._next()
 
+    def held(self):
+        """Readings in RAM, those in the stash included."""
+        return self.ring.readings + ((self._in - self._out) & _STASHES)
+
     def revive(self, now):
         """Start the timer again if it has stopped; its next callback counts what was missed."""
         if self._diff(now, self._due) > _DEAD_US:

@@ -8,7 +8,8 @@ MAX_LINE = 300  # characters
 
 
 class Journal:
-    """Hears what `port` logs. secret: is masked before anyone sees it.
+    """Hears what `port` logs. secret: is masked before anyone sees it. show(level, text): for the
+    port alone.
 
     lines: what waits, [uptime in µs, level, text, how often it was said].
     """
@@ -17,13 +18,13 @@ class Journal:
         self.lines = []
         self._port = port
         self._secret = secret or "\0"
-        self._print = port.log
+        self.show = port.log
         port.log = self.log
 
     def log(self, level, text):
         """One line, for the port and for the cloud. Said again it only counts."""
         text = text.replace(self._secret, "***")
-        self._print(level, text)
+        self.show(level, text)
         text = text[:MAX_LINE]
         for line in self.lines:
             if line[2] == text:

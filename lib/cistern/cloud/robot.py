@@ -17,7 +17,8 @@ OFFLINE_MS = 60000
 class Robot:
     """The part's side of RobotService.
 
-    app: has port, cloud, log, journal, take(machine), reload(text); revision: of the configuration
+    app: has port, cloud, log, journal, take(machine), reload(text); losses_due: whether the cloud
+    has yet to hear of losses; revision: of the configuration
     that runs, "" for the board's own, None for not known yet; and restarting, which is set to have
     it restart. poll_ms: how often the cloud is asked.
     """
@@ -51,14 +52,15 @@ class Robot:
                     wait = max(wait, longer)
                     break
 
-    def _call(self, method, w):
+    def call(self, method, w):
+        """Call a method of the service with what `w` has of its request."""
         w.field(1, self.app.cloud.part_id)
         return self.app.cloud.call(_SERVICE + method, w.view())
 
     async def _config(self):
         config, revision = b"", ""
         try:
-            config = find(await self._call("Config", Writer()), 1)
+            config = find(await self.call("Config", Writer()), 1)
             revision = str(find(config or b"", 15) or b"-", "utf-8")
         except GrpcError as e:
             if e.status not in (NOT_FOUND, UNIMPLEMENTED):
@@ -67,10 +69,14 @@ class Robot:
             borrow("cistern.cloud.machine").change(self.app, config, revision)
 
     async def send_log(self):
-        """Send the lines that wait."""
+        """Send the lines that wait, and what was lost."""
         log, journal = self.app.log, self.app.journal
         anchor = log.anchors().get(log.boot)
-        if not journal.lines or not anchor:
+        if not anchor:
+            return
+        if self.app.losses_due:
+            await borrow("cistern.losses").send(self.app, anchor)
+        if not journal.lines:
             return
         sent = [line[:] for line in journal.lines]
         w = Writer()
@@ -83,14 +89,14 @@ class Robot:
             w.head(3, k)
             w.field(2, level)
             w.head(2, n)
-        await self._call("Log", w)
+        await self.call("Log", w)
         journal.lines = [line for line in journal.lines if line not in sent]
 
     async def _restart(self):
         now = self.app.port.uptime_us()
         if now < self._restart_us:
             return
-        answer = await self._call("NeedsRestart", Writer())
+        answer = await self.call("NeedsRestart", Writer())
         seconds = find(find(answer, 3) or b"", 1) or 0
         # Not by the first answer: a cloud that always says so must let the board work between.
         if find(answer, 2) and self._restart_us:

@@ -78,8 +78,9 @@ class Ring:
     period_us: nominal time between readings, 0 for none. shape: what put() takes; without it, and
     for readings that differ, put_payload() finds the shape. definition: of the shape that readings
     now have. overwritten: readings lost because the ring was full; the caller sets it to 0 when it
-    has counted them. memory: makes a bytearray of a size; buffer: the one that has the readings.
-    scratch: a memoryview of MAX_READING + 16 bytes, which rings may share.
+    has counted them. gone: of the sealed ones, those overwritten before their parcel was released,
+    which are lost where it never is. memory: makes a bytearray of a size; buffer: the one that has
+    the readings. scratch: a memoryview of MAX_READING + 16 bytes, which rings may share.
     """
 
     put = put
@@ -87,7 +88,7 @@ class Ring:
     def __init__(self, stream, size, period_us, shape=None, memory=bytearray, scratch=None):
         self.size = size & -4
         self.overwritten = 0
-        self._gone = 0  # sealed readings that were overwritten before their parcel was released
+        self.gone = 0
         self._stream = stream
         self._period = period_us if period_us < _MAX_GAP else 0
         # A reading's head may be read where only 8 bytes are one.
@@ -210,7 +211,7 @@ class Ring:
             else:
                 if s[_SEALED]:
                     s[_SEALED] -= 1
-                    self._gone += 1
+                    self.gone += 1
                 else:
                     self.overwritten += 1
                 self._drop()
@@ -249,8 +250,8 @@ class Ring:
         again.
         """
         s = self._s
-        self.overwritten += self._gone
-        self._gone = s[_SEALED] = 0
+        self.overwritten += self.gone
+        self.gone = s[_SEALED] = 0
         last = s[_LAST]
         s[_LAST] = now_tick
         s[_EPOCH] += last + (now_tick - last + _HALF & _MASK) - _HALF >> 30
@@ -270,4 +271,4 @@ class Ring:
         s = self._s
         if s[_SEALED]:
             self._forget(s[_NEXT], s[_SEALED])
-        self._gone = s[_SEALED] = 0
+        self.gone = s[_SEALED] = 0

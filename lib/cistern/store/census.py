@@ -12,8 +12,8 @@ class Stats:
     """What a log holds and has done.
 
     capacity, used: bytes of all sectors, and of those that hold something needed. unsent: bytes of
-    unsent payloads; unsent_readings: {definition: readings}; set_aside: readings; complete:
-    whether these three count all sectors yet. lost: {(CRC32 of the definition, reason): readings},
+    unsent payloads; unsent_readings: {definition: readings}; set_aside: readings; uncounted:
+    sectors that these three do not count yet. lost: {(CRC32 of the definition, reason): readings},
     since the log was initialised. cycles: erases of a sector so far, on average. Since mounting:
     erases, forced_erases (that an append had to wait for), failures (programs and erases that did
     not work), programmed (bytes).
@@ -21,13 +21,13 @@ class Stats:
 
 
 class Census:
-    """What is unsent, by definition."""
+    """What is unsent. readings: {definition: how many}."""
 
     def __init__(self, log):
         self._log = log
         self._walk = Walk(log.device, log.marks)
         self._counted = bytearray(log.count)
-        self._readings = {}
+        self.readings = {}
         self._bytes = 0
         self._aside = 0
         self._at = 0  # the sectors before it are counted
@@ -39,7 +39,7 @@ class Census:
     def note(self, block, definition, readings, size):
         """Unsent readings come or go."""
         if self._counted[block]:
-            self._readings[definition] = self._readings.get(definition, 0) + readings
+            self.readings[definition] = self.readings.get(definition, 0) + readings
             self._bytes += size
 
     def put_aside(self, block, readings):
@@ -66,6 +66,12 @@ class Census:
                 else:
                     self.put_aside(block, sign * walk.readings)
 
+    def left(self):
+        """Sectors that are not counted yet."""
+        log = self._log
+        rest = range(self._at, log.count)
+        return sum([log.sequence[b] > 0 and not self._counted[b] for b in rest])
+
     def look(self, sectors):
         """Count so many more sectors; True if there are still more."""
         log = self._log
@@ -84,12 +90,13 @@ class Census:
         """The Stats, after counting so many more sectors."""
         log = self._log
         s = Stats()
-        s.complete = not self.look(sectors)
+        self.look(sectors)
+        s.uncounted = self.left()
         s.capacity = log.count * log.sector_size
         s.used = log.used() * log.sector_size
         s.unsent = self._bytes
         s.set_aside = self._aside
-        s.unsent_readings = {d: n for d, n in self._readings.items() if n}
+        s.unsent_readings = {d: n for d, n in self.readings.items() if n}
         s.lost = {(key[0], REASONS[key[1]]): n for key, n in log.state.losses.items()}
         s.cycles = log.next / log.count
         s.erases = log.erases

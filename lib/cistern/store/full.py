@@ -2,6 +2,7 @@
 oldest sector.
 """
 
+from cistern.errors import StoreError
 from cistern.store.state import REASONS, loss_key
 
 const = int  # MicroPython's compiler knows const() by its name
@@ -9,18 +10,25 @@ const = int  # MicroPython's compiler knows const() by its name
 _DEFINITION = const(0xF0)
 _STATE = const(0xF4)
 _DONE_AT = const(24)
+_BAD = const(-2)
 _LOG_FULL = REASONS.index("log_full")
 _THINNED = REASONS.index("thinned")
 # Sectors whose parcels may be on their way to the cloud: an upload of 32,000 bytes takes parcels
-# from a few.
-_UNDER_WAY = const(16)
+# from a few, but while it waits for its answer a fast board may fill two a second.
+_UNDER_WAY = const(48)
+_KNOWN = const(32)  # definitions of up to 200 bytes
 
 
 def give_up_oldest(log, record):
-    """Count what is unsent in the oldest sector as lost, then forget the sector.
+    """Count what is unsent in the oldest sector as lost, then forget the sector. What is set aside
+    was counted when it was.
 
     record: make the count durable first; without, the next sector's state has it.
     """
+    # A sector that failed once may do by now: a filesystem had no room, a supply was weak.
+    failed = [b for b in range(log.count) if log.sequence[b] == _BAD]
+    if failed and log.erase(failed[log.erases % len(failed)]):
+        return
     oldest = log.after(0)
     if oldest < 0 or (record and oldest == log.block):
         return
@@ -41,25 +49,63 @@ def thin(log):
         _give_up(log, b, _THINNED, True)
 
 
+def lose(log, definition, code, readings):
+    """Count readings as lost, and keep their definition at hand for people."""
+    log.state.lose(loss_key(definition, code), readings)
+    if len(log.lost_of) < _KNOWN:
+        log.lost_of.add(definition)
+
+
 def _give_up(log, b, code, record):
-    walk = log.walk
     victim = log.sequence[b]
-    if walk.enter(b):
-        while walk.step(log.sector_size):
-            if walk.kind < _DEFINITION and walk.pending():
-                log.state.lose(loss_key(walk.definitions[walk.kind], code), walk.readings)
+    if record:
+        # Where this begins another sector, that may have taken this one.
+        log.prepare(None, len(log.state.pack(0)) + 9 * len(_unsent(log, b)))
+        if log.sequence[b] != victim:
+            return
+    lost = _unsent(log, b)
+    for definition in lost:
+        lose(log, definition, code, lost[definition])
+    # Count and name in one record: a power cut after it cannot make the loss count twice.
+    try:
+        if record:
+            log.append_record(_STATE, log.state.pack(victim))
+        gone = log.sequence[b] != victim
+    except StoreError:
+        gone = None
+    if gone is not False:
+        # It is still there, or has been given up on the way: flash that fails.
+        for definition in lost:
+            log.state.lose(loss_key(definition, code), -lost[definition])
+        if gone is None:
+            raise StoreError("the flash cannot be written: no sector of the log can be given up")
+        log.append_record(_STATE, log.state.pack(0))
+        return
     if log.census:
         log.census.forget(b)
     log.given_up[victim] = code
     if len(log.given_up) > _UNDER_WAY:
         del log.given_up[min(log.given_up)]
-    # Count and name in one record: a power cut after it cannot make the loss count twice.
-    if record:
-        log.append_record(_STATE, log.state.pack(victim))
     log.done(b)
+
+
+def _unsent(log, b):
+    """{definition: unsent readings} of a sector."""
+    found = {}
+    walk = log.walk
+    if walk.enter(b):
+        while walk.step(log.sector_size):
+            if walk.kind < _DEFINITION and walk.unsent():
+                definition = walk.definitions[walk.kind]
+                found[definition] = found.get(definition, 0) + walk.readings
+    return found
 
 
 def arrived(log, ref):
     """The cloud has a parcel whose sector was given up meanwhile: its readings are not lost."""
     log.state.lose(loss_key(ref.definition, log.given_up[ref.sector]), -ref.readings)
-    log.append_record(_STATE, log.state.pack(0))
+    try:
+        log.append_record(_STATE, log.state.pack(0))
+    except StoreError:
+        pass  # the next state that can be written has it
+    return True

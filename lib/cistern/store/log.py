@@ -2,6 +2,7 @@
 
 from struct import pack
 
+from cistern.borrow import borrow
 from cistern.store.cursor import Cursor
 from cistern.store.state import REASONS, loss_key
 from cistern.store.writer import Writer
@@ -14,7 +15,6 @@ _COUNT_SIZE = const(2)
 _PAGE = const(256)
 _BOOT_SIZE = const(12)
 _SENT = const(0xF0)
-_ASIDE = const(0x0F)
 _ANCHOR = const(0xF2)
 _DROP = const(0xF3)
 _FREE = const(0)
@@ -64,7 +64,7 @@ class Log(Writer):
         """Make a parcel durable. Raises StoreError when that is impossible."""
         head = self._parcel_head
         for _ in range(_TRIES):
-            number = self._prepare(definition, _COUNT_SIZE + len(payload))
+            number = self.prepare(definition, _COUNT_SIZE + len(payload))
             head[_HEAD] = readings & 255
             head[_HEAD + 1] = readings >> 8
             if number >= 0 and self._write(number, head, payload):
@@ -131,25 +131,26 @@ class Log(Writer):
         return view if self.walk.load(ref.index, view) else None
 
     def mark_sent(self, ref):
-        """The cloud has the parcel. False if the log has it no more.
+        """The cloud has the parcel. False if the log has neither it nor a count of its loss.
 
         Raises MemoryError where that can neither be written nor remembered until the next start.
         """
-        return self._mark(ref, _SENT)
+        return self.mark(ref, _SENT)
 
     def set_aside(self, ref):
-        """The cloud refuses the parcel for good: keep it while there is room, but never offer it
-        again. As mark_sent().
+        """The cloud refuses the parcel for good: it is counted as lost (refused), kept while there
+        is room, and never offered again. False if the log has it no more.
         """
-        return self._mark(ref, _ASIDE)
+        return borrow("cistern.store.aside").set_aside(self, ref)
 
-    def _mark(self, ref, state):
+    def mark(self, ref, state):
+        """Clear the bits of a parcel's state that `state` has cleared; see mark_sent()."""
         b = ref.block
         if self.sequence[b] != ref.sector:
             if state == _SENT and ref.sector in self.given_up:
                 from cistern.store.full import arrived
 
-                arrived(self, ref)
+                return arrived(self, ref)
             return False
         self.device.readblocks(b, self._head, ref.index)
         now = self._head[0] & self.marks.get(ref.sector << 12 | ref.index, 255)
@@ -162,7 +163,7 @@ class Log(Writer):
             remember(self, ref, state)
         if now & 0x0F and now & 0xF0:
             self._note(b, ref.definition, -ref.readings, -ref.size)
-            if state == _ASIDE and self.census:
+            if state != _SENT and self.census:
                 self.census.put_aside(b, ref.readings)
         if state == _SENT:
             self.left[b] = max(self.left[b] - 1, 0)
@@ -194,7 +195,7 @@ class Log(Writer):
                 erased += 1
         b = self.ahead(_FREE)
         if b >= 0 and erased < _AHEAD:
-            self._erase(b)
+            self.erase(b)
             return True
         full = self.victims or needed * 100 >= _THIN_AT * self.count
         if self.delete_every_nth and full:

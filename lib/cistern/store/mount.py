@@ -20,6 +20,8 @@ _ERASED = const(-1)
 _ANCHOR = const(0xF2)
 _DROP = const(0xF3)
 _STATE = const(0xF4)
+_REFUSED = const(0xF5)
+_ASIDE = b"\x0f"
 # One to write, one erased ahead, one to give up, one for a sector that goes bad.
 _MIN_SECTORS = const(4)
 _ERASE = "if what is there can go, erase it by `cistern log erase`"
@@ -42,6 +44,8 @@ def mount(log, urandom):
     log.stated = False
     _resume(log)
     log.boot += 1
+    log.state.before = dict(log.state.losses)
+    log.state.changed = bool(log.state.losses)
     if new:
         log._open()
     if sys.implementation.name == "micropython":
@@ -154,4 +158,14 @@ def _load(log, block):
         elif walk.kind == _DROP:
             definition, code, count = unpack_from("<IBI", walk.body())
             state.lose((definition, code), count)
+        elif walk.kind == _REFUSED:
+            sector, at, definition, code, count = unpack_from("<IHIBI", walk.body())
+            state.lose((definition, code), count)
+            # A power cut may have come between counting a parcel as refused and marking it.
+            b = log.after(sector - 1)
+            if b >= 0 and log.sequence[b] == sector:
+                now = bytearray(1)
+                log.device.readblocks(b, now, at)
+                if now[0] & 0xF0:
+                    log.program(b, _ASIDE, at)
     return any_

@@ -18,6 +18,7 @@ REASONS = (
     "source_slow",
     "stalled",
     "flash_full",
+    "refused",
 )
 _ANCHOR = "<IQQI"  # boot, uptime, UTC, uncertainty
 _LOSS = "<IBI"  # CRC32 of the definition, reason, readings
@@ -30,8 +31,10 @@ _PER_LOSS = 72
 
 class State:
     """anchors: {boot: (uptime_us, utc_us, uncertainty_us)}. losses: {(CRC32 of the definition,
-    code): readings}.
+    code): readings}. before: the losses of earlier boots. changed: set when losses change.
     """
+
+    changed = False
 
     def __init__(self, sector_size):
         self._size = sector_size
@@ -55,6 +58,7 @@ class State:
         """Count readings that are lost, or with a negative count found again."""
         if key not in self.losses and len(self.losses) * _PER_LOSS >= self._size:
             key = (0, 0)
+        self.changed = True
         self.losses[key] = max(min(self.losses.get(key, 0) + count, 0xFFFFFFFF), 0)
 
     def pack(self, victim):

@@ -32,7 +32,8 @@ class Writer:
 
     sequence: of the sectors by block, or one of the above. left: parcels not sent in each, 0 also
     where that is not known. block, at: the sector being written and the offset of its next record.
-    given_up: {sequence: code of the reason} of the sectors given up last.
+    given_up: {sequence: code of the reason} of the sectors given up last. lost_of: definitions of
+    readings that were given up or refused in this boot, the first of many.
     marks: {sequence << 12 | offset: state} of parcels whose state the device does not take.
     victims: sequences of the sectors that are to be thinned out, the next one last.
     recalled: {boot: anchor or None} of some that the state has forgotten.
@@ -56,6 +57,7 @@ class Writer:
         self.definitions = {}
         self.booted = False
         self.given_up = {}
+        self.lost_of = set()
         self.recalled = {}
         self.victims = ()
         self._head = bytearray(_HEAD)
@@ -80,7 +82,7 @@ class Writer:
     def append_record(self, kind, body, definition=None):
         """Make a record durable that is no parcel."""
         for _ in range(_TRIES):
-            if self._prepare(definition, len(body)) >= 0 and self._write(kind, self._head, body):
+            if self.prepare(definition, len(body)) >= 0 and self._write(kind, self._head, body):
                 return
         self._give_up()
 
@@ -95,7 +97,7 @@ class Writer:
     def _padded(self, size):
         return size + self.walk.mask & ~self.walk.mask
 
-    def _prepare(self, definition, size):
+    def prepare(self, definition, size):
         """Have room for a record of `size` bytes where the definition is known; its number, or -1
         to try again.
         """
@@ -173,6 +175,7 @@ class Writer:
     def _open(self):
         """Begin the next sector."""
         old = self.block
+        left = self.count  # sectors that are erased and fail all the same are tried again
         while True:
             b = self.ahead(_ERASED)
             if b < 0:
@@ -182,10 +185,11 @@ class Writer:
                     # Power was cut again and again while the oldest sector was given up: it goes
                     # now.
                     self._spare(False)
-                    b = self.ahead(_FREE)
-                if b < 0:
+                    b = max(self.ahead(_ERASED), self.ahead(_FREE))
+                if b < 0 or left < 0:
                     self._give_up()
-                if not self._erase(b):
+                left -= 1
+                if self.sequence[b] != _ERASED and not self.erase(b):
                     continue
             self.next += 1
             if (
@@ -232,7 +236,7 @@ class Writer:
 
             give_up_oldest(self, record)
 
-    def _erase(self, b):
+    def erase(self, b):
         """Erase and mark as erased; False if that failed."""
         self.erases += 1
         self.sequence[b] = _BAD
