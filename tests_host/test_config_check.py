@@ -248,6 +248,22 @@ def test_sensors_that_are_waited_for_and_those_with_blocks_have_a_forecast(writt
     assert ds["ring_readings"] > 30
 
 
+@pytest.mark.parametrize("hz", [5, 11, 20, 50, 99, 100, 500])
+def test_what_a_device_says_while_it_starts_is_no_error(written, hz):
+    bus = {"name": "bus", "data_pin": 21, "clock_pin": 22}
+    method = {"method": "AngularVelocity", "capture_frequency_hz": hz}
+    path = written(
+        machine(
+            component("esp", "board", "esp32", i2cs=[bus]),
+            component("gyro", "movement_sensor", "gyro-mpu6050", method, i2c_bus="bus"),
+            component("power", "power_sensor", "ina219", readings(50), i2c_bus="bus"),
+            component("air", "sensor", "bme280", readings(10), i2c_bus="bus"),
+        )
+    )
+    code, found = report(path)
+    assert (code, found["problems"]) == (0, []) and len(found["streams"]) == 3
+
+
 def test_amounts_and_times_for_people():
     assert [amount(n) for n in (999, 1000, 2_500_000, 3e9)] == [
         "999 B",

@@ -83,6 +83,7 @@ def test_readings_of_floats_allocate_their_boxes_only():
     imu = bench.build("i", "movement_sensor", "mpu6050", i2c_bus="bus")
     power = bench.build("p", "power_sensor", "ina219", i2c_bus="bus")
     bench.read(power)
+    bench.now += 200000  # the gyroscope has started
     bench.made["board"].i2cs["bus"].i2c = StillI2C()
     tmp36 = bench.build("t", "sensor", "tmp36", analog_reader="a", num_readings=15)
     # A box is one block of the heap, 32 bytes where words have 64 bits; a result may need one

@@ -4,6 +4,7 @@ from cistern.port.simulated import bme280
 from cistern.port.simulated.bme280 import Bme280
 from cistern.port.simulated.ina219 import Ina219
 from cistern.port.simulated.mpu6050 import Mpu6050
+from cistern.resources import ResourceError
 from devices import Bench, error_of, near, payload
 
 BUS = ("i2c", 22, 21)
@@ -143,22 +144,71 @@ def test_a_chip_that_lost_its_power_between_two_readings_does_not_give_wrong_one
     bench.read(sensor)
 
 
-def test_a_bme280_reading_that_looks_like_no_measurement_is_one():
+def test_a_value_that_a_bme280_skipped_is_none_and_the_next_measurement_is_one():
     bench, chip, sensor = on_bus(Bme280, "sensor", "bme280")
-    chip.weather = lambda us: (26.46, 100000, 50)
     finish = chip._finish
+    # BST-BME280-DS001, 5.4.7 and 5.4.8: pressure, temperature, humidity.
+    for at, skipped in ((0xF7, b"\x80\0\0"), (0xFA, b"\x80\0\0"), (0xFD, b"\x80\0")):
 
-    def finish_with(data):
-        def done():
+        def skip(at=at, skipped=skipped):
             finish()
-            chip.registers[0xF7:0xFF] = data
+            chip.registers[at : at + len(skipped)] = skipped
 
-        return done
+        chip._finish = skip
+        assert "says that it skipped a measurement" in error_of(bench.read, sensor)
+        chip._finish = finish
+        assert 900 < bench.read(sensor)["readings"]["pressure_hpa"] < 1100
 
-    # The temperature of 26.46 °C and a humidity there are are 0x80000 and 0x8000.
-    chip._finish = finish_with(b"\x65\x5a\xc0\x80\0\0\x80\0")
-    got = bench.read(sensor)["readings"]
-    assert near(got["celsius"], 26.46, 0.01) and 30 < got["humidity_pct"] < 70
+
+def test_a_bme280_is_waited_for_while_it_copies_its_calibration():
+    bench = Bench()
+    chip = Bme280(bench.ticks_us, lambda us: (21.0, 101325.0, 45.0))
+    bench.hardware[BUS] = [chip]
+    sensor = bench.build("x", "sensor", "bme280", i2c_bus="bus")
+    assert chip.load(0xF3) == 1 and chip.load(0x88) == 0
+    assert near(bench.read(sensor)["readings"]["celsius"], 21, 0.01)
+    chip.plug()  # the next measurement comes before the calibration is there
+    for _ in range(2):
+        try:
+            bench.read(sensor)
+        except ResourceError as e:
+            assert "lost its configuration" in str(e)
+    assert near(bench.read(sensor)["readings"]["pressure_hpa"], 1013.25, 0.02)
+    # One that never ends is told, and works when it does.
+    bench, chip, sensor = on_bus(Bme280, "sensor", "bme280")
+    chip._copied_at = bench.now + 3600000000
+    before = bench.now
+    assert "does not end copying its calibration" in error_of(bench.read, sensor)
+    assert bench.now - before < 10000
+    chip._copied_at = 0
+    bench.read(sensor)
+
+
+def test_a_calibration_that_is_none_is_refused_and_read_again():
+    for fill, at, size in (
+        (0, 0x88, 26),
+        (0xFF, 0x88, 26),
+        (0, 0xE1, 7),
+        (0xFF, 0xE1, 7),
+        (0, 0x88, 2),  # dig_T1 alone
+        (0, 0x8E, 2),  # dig_P1, by which is divided
+    ):
+        bench, chip, sensor = on_bus(Bme280, "sensor", "bme280")
+        good = bytes(chip.registers[at : at + size])
+        chip.registers[at : at + size] = bytes([fill]) * size
+        for _ in range(2):
+            assert "sends no calibration" in error_of(bench.read, sensor)
+        chip.registers[at : at + size] = good
+        assert 900 < bench.read(sensor)["readings"]["pressure_hpa"] < 1100
+
+
+def test_a_bme280_gives_nothing_outside_the_range_of_its_datasheet():
+    for weather in ((-42.0, 100000, 50), (86.0, 100000, 50), (20, 29900, 50), (20, 110100, 50)):
+        bench, chip, sensor = on_bus(Bme280, "sensor", "bme280")
+        chip.weather = lambda us, weather=weather: weather
+        assert "measures what it cannot" in error_of(bench.read, sensor), weather
+        chip.weather = lambda us: (20.0, 100000, 50)
+        bench.read(sensor)
 
 
 def test_mpu6050_scales_by_its_ranges():
@@ -188,11 +238,64 @@ def test_mpu6050_has_no_position_and_says_what_it_has():
     bench, chip, sensor = on_bus(Mpu6050, "movement_sensor", "mpu6050")
     told = error_of(sensor.source, "Position", {})
     assert told == "mpu6050 has no Position; it has: Readings, LinearAcceleration, AngularVelocity"
-    chip.registers[0x75] = 0x70
+    chip.registers[0x75] = 0x12
     chip.unplug()
     error_of(bench.read, sensor, "AngularVelocity")
     chip.plugged = True
-    assert "is no MPU-6050 (it says 0x70" in error_of(bench.read, sensor, "AngularVelocity")
+    assert "is no MPU-6050 (it says 0x12, not 0x68)" in error_of(
+        bench.read, sensor, "AngularVelocity"
+    )
+
+
+def test_the_kin_of_the_mpu6050_is_read_as_it_is():
+    for who in (0x70, 0x71, 0x72, 0x73, 0x74, 0x75, 0x78, 0x98):
+        bench, chip, sensor = on_bus(
+            lambda ticks_us, who=who: Mpu6050(
+                ticks_us, lambda us: (0.5, -1, 6.5, 1, 2, 3), 0, who
+            ),
+            "movement_sensor",
+            "mpu6050",
+            accelerometer_range_g=16,
+            low_pass_hz=5,
+        )
+        assert near(bench.read(sensor)["readings"]["linear_acceleration"]["z"], 63.7, 0.1)
+        assert chip.registers[0x1D] == 6  # the accelerometer has a low-pass filter of its own
+        # It does not sleep after its power was away, but measures up to 2 g.
+        chip.reset()
+        bench.now += 1000000
+        assert "fell asleep: its power was away" in error_of(bench.read, sensor)
+        bench.now += 100000
+        assert near(bench.read(sensor)["readings"]["linear_acceleration"]["z"], 63.7, 0.1)
+
+
+def test_mpu6050_gives_no_rotation_while_its_gyroscope_starts():
+    bench = Bench()
+    chip = Mpu6050(bench.ticks_us, lambda us: (0.0, 0.0, 1.0, 0.0, 0.0, 0.0))
+    bench.hardware[BUS] = [chip]
+    sensor = bench.build("x", "movement_sensor", "mpu6050", i2c_bus="bus")
+    given = 0
+    for _ in range(200):
+        bench.now += 1000
+        try:
+            rotation = bench.read(sensor, "AngularVelocity")["angular_velocity"]
+            given += 1
+            assert rotation == {"x": 0.0, "y": 0.0, "z": 0.0}
+        except ResourceError as e:
+            assert "is waking up" in str(e)
+    assert 100 < given < 150, given
+    # Ticks wrap in 18 minutes: for half of that they seem to be before it woke.
+    for _ in range(40):
+        bench.now += 60000000
+        assert bench.read(sensor, "AngularVelocity")["angular_velocity"]["x"] == 0
+
+
+def test_mpu6050_at_rest_may_read_ones_on_all_axes():
+    bench, chip, sensor = on_bus(Mpu6050, "movement_sensor", "mpu6050")
+    step = -1 / 131.072
+    chip.motion = lambda us: (0, 0, 1, step, step, step)
+    bench.now += 1000
+    got = bench.read(sensor, "AngularVelocity")["angular_velocity"]
+    assert near(got["x"], step, 0.001) and near(got["z"], step, 0.001)
 
 
 def test_mpu6050_at_its_other_address():
@@ -237,6 +340,47 @@ def test_ina219_is_told_from_what_else_answers():
     bench.hardware[BUS] = [Other(bench.ticks_us)]
     sensor = bench.build("x", "power_sensor", "ina219", i2c_bus="bus")
     assert "is no INA219 (its configuration is 0x1234" in error_of(bench.read, sensor)
+
+
+def test_ina219_gives_nothing_before_its_first_conversion():
+    bench = Bench()
+    chip = Ina219(bench.ticks_us, lambda us: (12.0, 1.5))
+    bench.hardware[BUS] = [chip]
+    for method, name in (("Voltage", "volts"), ("Current", "amperes"), ("Power", "watts")):
+        sensor = bench.build("p" + name, "power_sensor", "ina219", i2c_bus="bus")
+        chip.plug()
+        assert chip._value(1) == chip._value(2) == 0
+        right = {"volts": 12.0, "amperes": 1.5, "watts": 18.0}[name]
+        assert near(bench.read(sensor, method)[name], right, 0.01)
+        chip.plug()  # its power was away between two readings
+        told = error_of(bench.read, sensor, method)
+        assert "has no result yet: its power was away" in told
+        assert near(bench.read(sensor, method)[name], right, 0.01)
+        bench.made.pop("p" + name)
+
+
+def test_ina219_that_never_converts_is_told():
+    bench, chip, sensor = on_bus(Ina219, "power_sensor", "ina219")
+    value = chip._value
+    chip._value = lambda register: 0 if register else value(register)
+    before = bench.now
+    assert "measured nothing within 2 ms of its reset" in error_of(bench.read, sensor)
+    assert bench.now - before < 5000
+    chip._value = value
+    bench.read(sensor)
+
+
+def test_ina219_gives_no_voltage_that_it_does_not_bear_and_no_current_that_overflowed():
+    bench, chip, sensor = on_bus(Ina219, "power_sensor", "ina219")
+    chip.supply = lambda us: (26.5, 1)
+    assert "measures 26.5 V, and bears 26 V at most" in error_of(bench.read, sensor, "Voltage")
+    chip.supply = lambda us: (26.0, 1)
+    assert near(bench.read(sensor, "Voltage")["volts"], 26, 0.004)
+    chip.overflow = True
+    assert "overflowed" in error_of(bench.read, sensor, "Current")
+    assert near(bench.read(sensor, "Voltage")["volts"], 26, 0.004)
+    chip.overflow = False
+    assert near(bench.read(sensor, "Current")["amperes"], 1, 0.001)
 
 
 def test_a_transfer_takes_the_time_that_it_has_on_the_bus():

@@ -19,6 +19,9 @@ DAY_S = 86400
 TURNS = 20_000
 LEAST_S = 5
 MOST_S = 600
+# Before it, devices start: a board takes longer from its power-on to its first reading, and what a
+# device says meanwhile is no mistake of a configuration.
+STARTED_US = 2_000_000
 # That time is stretched, up to so many times more turns, for so many flush intervals to fit in.
 STRETCH = 5
 FLUSHES = 3
@@ -125,6 +128,7 @@ class Forecast:
         self._app = App(self._port)
         setup.open_log(self._app, "")
         self._app.apply(plan)
+        self._port.now_us += STARTED_US
         self._port.engine = self._app.engine
         # What every sector has: its header, and when the clock was set.
         self._head = self._port.flash.programmed
@@ -135,7 +139,8 @@ class Forecast:
         self.streams = []
         if self._app.engine.collectors:
             rate = sum(c.frequency_hz for c in plan.collectors)
-            self._port.end_us = int(1e6 * self._span(rate + 20))  # it wakes 20 times a second
+            span_us = int(1e6 * self._span(rate + 20))  # it wakes 20 times a second
+            self._port.end_us = self._port.now_us + span_us
             asyncio.run(self._app.engine.run())
             wanted = {_name(c): c for c in plan.collectors}
             for collector in self._app.engine.collectors:

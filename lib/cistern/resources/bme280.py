@@ -22,9 +22,13 @@ _CTRL_HUM = const(0xF2)
 _STATUS = const(0xF3)  # the data follow it from 0xF7 on
 _CTRL_MEAS = const(0xF4)
 _FORCED = const(1)
-# What the humidity reads while its measurement is switched off, as it is after power-on (5.4.8);
-# a measurement may give it, too.
+_BUSY = const(9)  # bits of _STATUS: it measures, or copies its calibration
+_COPIES = const(1)
+_START_US = const(4000)  # twice the longest "start-up time" of table 1
+# What the data read that were not measured: skipped, or as after power-on (5.4.7, 5.4.8).
+_SKIPPED = const(0x80000)
 _NO_HUMIDITY = const(0x8000)
+_WRONG_PCT = const(25)  # so far beyond 0 or 100 %, a humidity is none
 
 _TABLE = dict(TABLE, i2c_address=("i2c", False, None, None), oversampling=(int, False, 1, 16))
 
@@ -66,7 +70,11 @@ class Bme280(Device):
         if chip == 0x58:
             raise self.wrong("is a BMP280, which has no humidity sensor: fit a BME280")
         if chip != 0x60:
-            raise self.wrong("is no BME280 (its id is 0x%02x, not 0x60): check i2c_address" % chip)
+            raise self.strange(
+                chip, 0xFF, "is no BME280 (its id is 0x%02x, not 0x60): check i2c_address" % chip
+            )
+        if not self.until(self._copied, _START_US):
+            raise self.wrong("does not end copying its calibration: check its power")
         low, high = bytearray(26), bytearray(7)
         self.bus.i2c.readfrom_mem_into(self.address, _CALIBRATION, low)
         self.bus.i2c.readfrom_mem_into(self.address, _CALIBRATION_H, high)
@@ -75,7 +83,13 @@ class Bme280(Device):
         self._k = unpack_from("<HhhHhhhhhhhhxB", low) + (
             (h2, h3, h4 * 16 + (h45 & 15), h5 * 16 + (h45 >> 4), h6)
         )
+        for k in (self._k[0], self._k[3], h2):  # dig_T1, dig_P1, dig_H2
+            if k in (0, -1, 0xFFFF):
+                raise self.wrong("sends no calibration: check its power and wires")
         self.put(_CTRL_HUM, self._code)
+
+    def _copied(self):
+        return not self.get(_STATUS) & _COPIES
 
     def source(self, method, params):
         """Readings."""
@@ -84,40 +98,62 @@ class Bme280(Device):
 
     async def _read(self, values):
         buf = self._buf
+        code = self._code << 5 | self._code << 2
         try:
             self.ready()
             # The write to ctrl_meas also makes that of ctrl_hum effective (5.4.3).
-            self.put(_CTRL_MEAS, self._code << 5 | self._code << 2 | _FORCED)
+            self.put(_CTRL_MEAS, code | _FORCED)
             await self._sleep_ms(self.measure_ms)
             self.bus.i2c.readfrom_mem_into(self.address, _STATUS, buf)
+            pressure = buf[4] << 12 | buf[5] << 4 | buf[6] >> 4
+            temperature = buf[7] << 12 | buf[8] << 4 | buf[9] >> 4
             humidity = buf[10] << 8 | buf[11]
-            if humidity == _NO_HUMIDITY and self.get(_CTRL_HUM) != self._code:
-                self.is_set_up = False
-                raise self.wrong("lost its configuration: check its power; it is set up again")
+            skipped = _SKIPPED in (pressure, temperature) or humidity == _NO_HUMIDITY
+            # ctrl_meas follows the status.
+            lost = buf[1] & 0xFC != code or (skipped and self.get(_CTRL_HUM) != self._code)
         except OSError as e:
             raise self.lost(e) from None
-        if buf[0] & 8:
+        if lost:
+            self.is_set_up = False
+            raise self.strange(
+                buf[1] if buf[1] == buf[0] == buf[4] else -1,
+                0xFF,
+                "lost its configuration: check its power; it is set up again",
+            )
+        if buf[0] & _BUSY:
             raise self.wrong("is still measuring after %d ms: check its power" % self.measure_ms)
-        pressure = buf[4] << 12 | buf[5] << 4 | buf[6] >> 4
-        temperature = buf[7] << 12 | buf[8] << 4 | buf[9] >> 4
+        if skipped:
+            raise self.again(
+                "says that it skipped a measurement: check its power; it is set up again"
+            )
         self._compensate(values, temperature, pressure, humidity)
 
     def _compensate(self, values, temperature, pressure, humidity):
         t1, t2, t3, p1, p2, p3, p4, p5, p6, p7, p8, p9, h1, h2, h3, h4, h5, h6 = self._k
         x = temperature / 131072 - t1 / 8192
         fine = 8 * x * t2 + x * x * t3
-        values[0] = fine / 5120
+        celsius = fine / 5120
         x = fine / 2 - 64000
         y = x * x * p6 / 32768 + x * p5 * 2
         y = y / 4 + p4 * 65536
         x = (p3 * x * x / 524288 + p2 * x) / 524288
         x = (1 + x / 32768) * p1
-        p = (1048576 - pressure - y / 4096) * 6250 / x
+        p = (1048576 - pressure - y / 4096) * 6250 / x if x else 0.0
         p += (p9 * p * p / 2147483648 + p * p8 / 32768 + p7) / 16
-        values[1] = p / 100
+        p /= 100
         x = fine - 76800
         x = (humidity - (h4 * 64 + h5 / 16384 * x)) * (
             h2 / 65536 * (1 + h6 / 67108864 * x * (1 + h3 / 67108864 * x))
         )
         x *= 1 - h1 * x / 524288
+        # Pressure has a tenth of a hPa for rounding; what is no number is in no range.
+        if not (
+            -40 <= celsius <= 85 and 299.9 <= p <= 1100.1 and -_WRONG_PCT <= x <= 100 + _WRONG_PCT
+        ):
+            raise self.again(
+                "measures what it cannot (%g °C, %g hPa, %g %%): check its power and wires; its "
+                "calibration is read again" % (celsius, p, x)
+            )
+        values[0] = celsius
+        values[1] = p
         values[2] = min(max(x, 0.0), 100.0)

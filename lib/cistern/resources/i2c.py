@@ -5,6 +5,11 @@ away.
 from cistern.resources import ResourceError
 from cistern.resources.pins import claim
 
+const = int  # MicroPython's compiler knows const() by its name
+
+# How often a chip is asked at most while it is waited for: where time stands still, the end.
+_ASKED = const(10000)
+
 # What every model on a bus takes.
 TABLE = {"board": (str, False, 1, 60), "i2c_bus": (str, True, 1, 60)}
 
@@ -52,6 +57,7 @@ class Device:
 
     def __init__(self, component, port, others, address):
         self.name = component.name
+        self.port = port
         self.address = address
         self.bus = find(component, others)
         where = "address 0x%02x of %s" % (address, self.bus)
@@ -100,6 +106,31 @@ class Device:
             "%s: no answer from address 0x%02x on %s (%s): check its power, wires, pull-ups and "
             "address" % (self.name, self.address, self.bus, error)
         )
+
+    def until(self, done, us):
+        """Whether done() came true within so many µs. It is asked all the time, and nothing else
+        runs: for waits of some milliseconds while the chip is set up.
+        """
+        start = self.port.ticks_us()
+        for _ in range(_ASKED):
+            if done():
+                return True
+            if self.port.ticks_diff(self.port.ticks_us(), start) > us:
+                break
+        return False
+
+    def strange(self, found, ones, text):
+        """What to raise for a chip that sends `found` where it should tell what it is; `ones` is
+        what a register reads when all its bits are.
+        """
+        if found in (0, ones):
+            text = "sends only %s: check its power and wires" % ("ones" if found else "zeros")
+        return self.wrong(text)
+
+    def again(self, text):
+        """As wrong(); the chip is set up anew before its next use."""
+        self.is_set_up = False
+        return self.wrong(text)
 
     def wrong(self, text):
         """What to raise for a chip that answers, but not as it should."""

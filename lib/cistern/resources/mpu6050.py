@@ -1,7 +1,9 @@
 """The movement sensor `mpu6050` (in Viam `gyro-mpu6050`): acceleration and rotation on three axes.
 
-MPU-6000/MPU-6050 Register Map and Descriptions (RM-MPU-6000A-00, revision 4.2). The chip samples
-by a clock of its own and can keep samples in a FIFO: at high rates they are taken from there in
+MPU-6000/MPU-6050 Register Map and Descriptions (RM-MPU-6000A-00, revision 4.2), and MPU-6500
+Register Map and Descriptions (RM-MPU-6500A-00, revision 2.1), whose chip and its kin are on many
+modules that are sold as MPU-6050: what is used here has the same registers. The chip samples by a
+clock of its own and can keep samples in a FIFO: at high rates they are taken from there in
 blocks (mpu_fifo.py), with the times at which the chip took them.
 """
 
@@ -15,12 +17,18 @@ _SMPLRT_DIV = const(0x19)
 _CONFIG = const(0x1A)
 _GYRO_CONFIG = const(0x1B)
 _ACCEL_CONFIG = const(0x1C)
+_ACCEL_CONFIG_2 = const(0x1D)  # the accelerometer's own low-pass filter, of the MPU-6500
 _DATA = const(0x3B)  # acceleration, temperature, rotation: 14 bytes
 _GYRO_DATA = const(0x43)
 _PWR_MGMT_1 = const(0x6B)
 _WHO_AM_I = const(0x75)
+_MPU_6050 = const(0x68)
+# MPU-6500, MPU-9250, MPU-9255, MPU-6515, MPU-6880, ICM-20689, and copies that say 0x72 or 0x75.
+_KIN = b"\x70\x71\x73\x74\x78\x98\x72\x75"
+_SLEEP = const(0x40)
 _AWAKE = const(1)  # by the clock of the gyroscope, which is the more precise one
-_WAKE_US = 100000  # gyroscope start-up time 30 ms typical (product specification, 6.1)
+# Gyroscope start-up time 30 ms typical (product specification, 6.1): before, it is no rotation.
+_WAKE_US = 100000
 
 GRAVITY = 9.80665
 _RANGES_G = (2, 4, 8, 16)
@@ -65,7 +73,6 @@ class Mpu6050(Device):
         given = component.attributes
         address = 0x69 if given.get("use_alt_i2c_address") else 0x68
         Device.__init__(self, component, port, others, address)
-        self.port = port
         self.fifo = None
         g = int(given.get("accelerometer_range_g", 2))
         dps = int(given.get("gyroscope_range_dps", 250))
@@ -76,32 +83,60 @@ class Mpu6050(Device):
         self._all = bytearray(14)
         self._three = memoryview(self._all)[:6]
         self._woken = 0
+        self._wakes = False  # its gyroscope may still be starting
+        self._is_kin = True
+        self.fifo_bytes = 512
         self.wake()
 
     def setup(self):
-        """See that it is an MPU-6050, wake it and configure it."""
+        """See that it is an MPU-6050 or of its kin, wake it and configure it."""
         who = self.get(_WHO_AM_I)
-        if who != 0x68:
-            raise self.wrong("is no MPU-6050 (it says 0x%02x, not 0x68): check the chip" % who)
+        self._is_kin = who in _KIN
+        if who != _MPU_6050 and not self._is_kin:
+            raise self.strange(
+                who, 0xFF, "is no MPU-6050 (it says 0x%02x, not 0x68): check the chip" % who
+            )
+        self.fifo_bytes = 512 if self._is_kin else 1024
+        if not self._is_kept(self.get(_PWR_MGMT_1)):
+            self._woken = self.port.ticks_us()
+            self._wakes = True
         self.put(_PWR_MGMT_1, _AWAKE)
         self.put(_CONFIG, self._low_pass)
         self.put(_GYRO_CONFIG, self._gyro_range)
         self.put(_ACCEL_CONFIG, self._accel_range)
+        if self._is_kin:
+            self.put(_ACCEL_CONFIG_2, self._low_pass)
         self.put(_SMPLRT_DIV, 0)
-        self._woken = self.port.ticks_us()
         if self.fifo:
             self.fifo.setup()
 
+    def _is_kept(self, power):
+        """Whether the chip is awake and has its configuration; may raise OSError."""
+        return not power & _SLEEP and self.get(_CONFIG) & 7 == self._low_pass
+
     def see_awake(self):
-        """See that the chip is awake; it sleeps after its power was away. Raises ResourceError."""
+        """See that the chip is awake and configured. After its power was away it is not: then an
+        MPU-6050 sleeps, and its kin measures by other ranges. Raises ResourceError.
+        """
         try:
-            if self.get(_PWR_MGMT_1) == _AWAKE:
+            power = self.get(_PWR_MGMT_1)
+            if self._is_kept(power):
                 return
         except OSError as e:
             raise self.lost(e) from None
         self.is_set_up = False
         self.wake()
-        raise self.wrong("fell asleep: its power was away; it is set up again")
+        raise self.strange(
+            power or -1, 0xFF, "fell asleep: its power was away; it is set up again"
+        )
+
+    def waking(self):
+        """Whether the gyroscope is still starting."""
+        # A flag, since ticks say after nine minutes that they are before it.
+        if self._wakes:
+            passed = self.port.ticks_diff(self.port.ticks_us(), self._woken)
+            self._wakes = 0 <= passed < _WAKE_US
+        return self._wakes
 
     def source(self, method, params):
         """A source of the method."""
@@ -127,15 +162,19 @@ class Mpu6050(Device):
 
     def _fetch(self, register, buf):
         self.read(register, buf)
-        total = 0
-        for byte in buf:
-            total |= byte
-        if total:
-            return
-        # Nothing on any axis: so it is before the first sample.
-        self.see_awake()
-        if self.port.ticks_diff(self.port.ticks_us(), self._woken) < _WAKE_US:
+        if self._is_kin or self._is_blank(buf):
+            self.see_awake()
+        if self.waking():
             raise self.wrong("is waking up")
+
+    def _is_blank(self, buf):
+        """All zeros or ones, as of a chip that sleeps, or a wire that is held; or of a value."""
+        first = buf[0]
+        same = not 0 < first < 255
+        if same:
+            for byte in buf:
+                same = same and byte == first
+        return same
 
     def _scale(self, values, to, at, scale):
         buf = self._all

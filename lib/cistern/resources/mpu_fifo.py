@@ -27,7 +27,6 @@ _ON = const(0x40)
 _FIFO_COUNT = const(0x72)
 _FIFO_R_W = const(0x74)
 
-_FIFO_BYTES = const(1024)
 SLOTS = const(128)  # samples kept here for methods that have not taken them yet: 2 KB
 _COUNT = const(0x3FFFFFFF)  # samples are counted in 30 bits, which are a small int
 _BURST = const(16)  # samples in one transfer: 192 bytes are 4.4 ms at 400 kHz
@@ -41,6 +40,7 @@ class Fifo:
 
     def __init__(self, chip):
         self._chip = chip
+        self._settled = False  # what is in the FIFO was sampled by a gyroscope that had started
         self._ticks_us = chip.port.ticks_us
         self._diff = chip.port.ticks_diff
         self._readers = []
@@ -98,9 +98,10 @@ class Fifo:
         self._views = [(n, view[: n * self._size]) for n in (16, 8, 4, 2, 1)]
         for reader in self._readers:
             self._taken[reader] = self._written
-            reader.hold_us = _FIFO_BYTES // self._size * self._period_us
         self._chip.is_set_up = False
         self._chip.wake()
+        for reader in self._readers:
+            reader.hold_us = self._chip.fifo_bytes // self._size * self._period_us
 
     def setup(self):
         """Configure the FIFO, empty; the chip calls it when it is set up. May raise OSError."""
@@ -113,6 +114,7 @@ class Fifo:
             accel = any(r.accel for r in self._readers)
             gyro = any(r.gyro for r in self._readers)
             put(_FIFO_EN, (_ACCEL if accel else 0) | (_GYRO if gyro else 0))
+        self._settled = not self._chip.waking()
         self._lose(self._ticks_us())
 
     def _lose(self, now):
@@ -128,6 +130,10 @@ class Fifo:
         """See mpu6050.Reader.read_block."""
         try:
             self._chip.ready()
+            if not self._settled:
+                if self._chip.waking():
+                    raise self._chip.wrong("is waking up")
+                self.setup()
             self._look()
         except OSError as e:
             raise self._chip.lost(e) from None
@@ -153,8 +159,9 @@ class Fifo:
         i2c.readfrom_mem_into(address, _FIFO_COUNT, self._count)
         after = self._ticks_us()
         size = self._count[0] << 8 | self._count[1]
-        if size >= _FIFO_BYTES:
+        if size >= self._chip.fifo_bytes:
             # The oldest were overwritten, in the middle of a sample: none can be told apart.
+            self._chip.see_awake()
             self.setup()
             return
         n = size // self._size
@@ -163,7 +170,7 @@ class Fifo:
             self._transfer(i2c, address, n, newest)
         elif self._diff(after, self._last) > _SILENCE_US + 4 * self._period_us:
             self._chip.see_awake()
-            self.setup()
+            self._chip.setup()
 
     def _time_of_newest(self, n, before, after):
         predicted = self._last + (n * self._p16 >> 4)
@@ -177,7 +184,8 @@ class Fifo:
 
     def _transfer(self, i2c, address, n, newest):
         """Move n samples into the ring, their times spread evenly from the last to the newest."""
-        span = self._diff(newest, self._last)
+        last = self._last
+        span = self._diff(newest, last)
         at = 6 if self._size == 6 and not self._readers[0].accel else 0
         left = n
         for k, view in self._views:
@@ -187,10 +195,9 @@ class Fifo:
                 done = n - left
                 for i in range(k):
                     slot = (self._written + i) & (SLOTS - 1)
-                    self._times[slot] = (self._last + span * (done + i + 1) // n) & _COUNT
+                    self._times[slot] = self._last = (last + span * (done + i + 1) // n) & _COUNT
                 self._written = (self._written + k) & _COUNT
                 left -= k
-        self._last = newest
         self._window_samples += n
         length = self._diff(newest, self._window_start)
         if length >= self._window:

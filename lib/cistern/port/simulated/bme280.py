@@ -18,6 +18,10 @@ _STATUS = 0xF3
 _CTRL_MEAS = 0xF4
 _DATA = 0xF7
 _FORCED = (1, 2)
+_CALIBRATION = ((0x88, 0xA2), (0xE1, 0xE8))
+_START_US = 2000  # "start-up time", table 1: until then its calibration is being copied
+_IM_UPDATE = 1
+_MEASURING = 8
 
 
 def _div(a, b):
@@ -102,6 +106,7 @@ class Bme280(Chip):
         r[_DATA : _DATA + 8] = b"\x80\0\0\x80\0\0\x80\0"
         self._humidity = 0  # ctrl_hum as it was when ctrl_meas was written
         self._done_at = None
+        self._copied_at = self.now() + _START_US
 
     def store(self, register, value):
         """Resets, and begins measurements."""
@@ -118,12 +123,16 @@ class Bme280(Chip):
             self._done_at = self.now() + us
 
     def load(self, register):
-        """A measurement is there when its time has passed."""
-        if register in (_STATUS, _DATA) and self._done_at is not None:
-            busy = self.now() < self._done_at
-            self.registers[_STATUS] = 8 if busy else 0
-            if not busy:
-                self._finish()
+        """A measurement is there when its time has passed; so is the calibration."""
+        copying = self.now() < self._copied_at
+        done = self._done_at is not None and self.now() >= self._done_at
+        if done and register in (_STATUS, _DATA):
+            self._finish()
+        if register == _STATUS:
+            measuring = _MEASURING if self._done_at is not None else 0
+            return self.registers[_STATUS] | measuring | (_IM_UPDATE if copying else 0)
+        if copying and any(low <= register < high for low, high in _CALIBRATION):
+            return 0
         return self.registers[register]
 
     def _finish(self):

@@ -3,6 +3,7 @@
 from cistern.port.simulated.clock import Clock
 
 _ENODEV = 19
+_ETIMEDOUT = 110
 
 
 class I2C:
@@ -36,7 +37,7 @@ class I2C:
         """Fill `buf` from a register on: it is written, then the chip is addressed again."""
         chip = self._chip(address, len(buf) + 2)
         chip.register = register
-        chip.fill(buf)
+        self._read(chip, buf)
 
     def readfrom_mem(self, address, register, size):
         """The same, as new bytes."""
@@ -48,27 +49,50 @@ class I2C:
         """Write bytes from a register on."""
         chip = self._chip(address, len(buf) + 1)
         chip.register = register
-        chip.take(buf)
+        self._move(chip, chip.take, buf)
 
     def readfrom_into(self, address, buf):
         """Fill `buf` from the register that was last addressed."""
-        self._chip(address, len(buf)).fill(buf)
+        self._read(self._chip(address, len(buf)), buf)
 
     def writeto(self, address, buf):
         """Write a register's number, and bytes from there on."""
         chip = self._chip(address, len(buf))
         chip.register = buf[0]
-        chip.take(buf[1:])
+        self._move(chip, chip.take, buf[1:])
         return len(buf)
+
+    def _read(self, chip, buf):
+        self._move(chip, chip.fill, buf)
+        if chip.stuck is not None:
+            for i in range(len(buf)):
+                buf[i] = chip.stuck
+
+    def _move(self, chip, call, buf):
+        """Have the chip fill or take `buf`, or its part up to an error of the bus."""
+        left = chip.fails_in
+        if left is None:
+            call(buf)
+        elif left > len(buf):
+            chip.fails_in = left - len(buf)
+            call(buf)
+        else:
+            chip.fails_in = None
+            call(memoryview(buf)[:left])
+            raise OSError(_ETIMEDOUT)
 
 
 class Chip:
     """A chip with 8-bit registers. Children overwrite reset(), load() and store().
 
-    now(): µs since the chip was made.
+    now(): µs since the chip was made. stuck: None, or what each byte reads instead, such as 0 or
+    0xFF of a data wire that something holds. fails_in: None, or the number of bytes after which
+    the bus fails, once.
     """
 
     address = 0
+    stuck = None
+    fails_in = None
 
     def __init__(self, ticks_us):
         self.plugged = True

@@ -1,5 +1,5 @@
 """MPU-6050 by its register map (RM-MPU-6000A-00, revision 4.2): samples by a clock of its own, and
-a FIFO of 1024 bytes.
+a FIFO of 1024 bytes; and what the MPU-6500 and its kin have otherwise (RM-MPU-6500A-00).
 """
 
 from cistern.port.simulated.i2c import Chip
@@ -12,13 +12,16 @@ _ACCEL_CONFIG = 0x1C
 _FIFO_EN = 0x23
 _INT_STATUS = 0x3A
 _DATA = 0x3B
+_GYRO_DATA = 0x43
 _USER_CTRL = 0x6A
 _PWR_MGMT_1 = 0x6B
 _FIFO_COUNT = 0x72
 _FIFO_R_W = 0x74
 _WHO_AM_I = 0x75
 _SLEEP = 0x40
-_FIFO_BYTES = 1024
+_MPU_6050 = 0x68
+_START_US = 30000  # of the gyroscope; its rotation is wrong until then
+_START_DPS = 20
 _OVERFLOW = 0x10
 
 
@@ -31,23 +34,29 @@ def drive(us):
 class Mpu6050(Chip):
     """motion(µs) → (x, y, z in g, x, y, z in degrees/s) at a time by the chip's now().
 
-    ppm: by how many parts in a million a sample takes longer than it should.
+    ppm: by how many parts in a million a sample takes longer than it should. who: what WHO_AM_I
+    says; any but 0x68 is an MPU-6500, which does not sleep after power-on and whose FIFO has 512
+    bytes.
     """
 
     address = 0x68
 
-    def __init__(self, ticks_us, motion=drive, ppm=0):
+    def __init__(self, ticks_us, motion=drive, ppm=0, who=_MPU_6050):
         self.motion = motion
         self.ppm = ppm
+        self.who = who
+        self.fifo_bytes = 1024 if who == _MPU_6050 else 512
         Chip.__init__(self, ticks_us)
 
     def reset(self):
-        """Asleep, all else 0 (section 3)."""
+        """Asleep, or not, all else 0 (section 3)."""
         self.registers = bytearray(256)
-        self.registers[_PWR_MGMT_1] = _SLEEP
-        self.registers[_WHO_AM_I] = 0x68
+        self.registers[_PWR_MGMT_1] = _SLEEP if self.who == _MPU_6050 else 1
+        self.registers[_WHO_AM_I] = self.who
         self._fifo = bytearray()
-        self._started = None  # time of the sample number 0
+        self._woken = self.now()
+        # Time of the sample number 0.
+        self._started = None if self.who == _MPU_6050 else self._woken
         self._sampled = 0
 
     def store(self, register, value):
@@ -62,12 +71,14 @@ class Mpu6050(Chip):
                 self._fifo = bytearray()
             value &= 0xFB
         self.registers[register] = value
+        if register == _PWR_MGMT_1 and was_asleep:
+            self._woken = self.now()
         if register == _SMPLRT_DIV or (register == _PWR_MGMT_1 and was_asleep):
             self._started, self._sampled = self.now(), 0
 
     def load(self, register):
         """Some registers are made when they are read."""
-        if register in (_INT_STATUS, _DATA, _FIFO_COUNT):
+        if register in (_INT_STATUS, _DATA, _GYRO_DATA, _FIFO_COUNT):
             self._run()
         if register == _INT_STATUS:
             value = self.registers[register]
@@ -107,7 +118,7 @@ class Mpu6050(Chip):
             return
         fifo = self.registers[_USER_CTRL] & 0x40 and self.registers[_FIFO_EN]
         # Only the newest have room; a look may come an hour late.
-        first = max(self._sampled + 1, due - _FIFO_BYTES // 2) if fifo else due
+        first = max(self._sampled + 1, due - self.fifo_bytes // 2) if fifo else due
         for number in range(first, due + 1):
             self._sample(self.sample_time(number))
             if fifo:
@@ -116,6 +127,8 @@ class Mpu6050(Chip):
 
     def _sample(self, us):
         motion = self.motion(us)
+        if us - self._woken < _START_US:
+            motion = motion[:3] + tuple(dps + _START_DPS for dps in motion[3:])
         accel = 16384 >> (self.registers[_ACCEL_CONFIG] >> 3 & 3)
         gyro = 131.072 / (1 << (self.registers[_GYRO_CONFIG] >> 3 & 3))
         scales = (accel, accel, accel, None, gyro, gyro, gyro)
@@ -139,6 +152,6 @@ class Mpu6050(Chip):
             if enabled & 0x40 >> i:
                 new += data[_DATA + 8 + 2 * i : _DATA + 10 + 2 * i]
         self._fifo += new
-        if len(self._fifo) > _FIFO_BYTES:
-            self._fifo = self._fifo[len(self._fifo) - _FIFO_BYTES :]
+        if len(self._fifo) > self.fifo_bytes:
+            self._fifo = self._fifo[len(self._fifo) - self.fifo_bytes :]
             data[_INT_STATUS] |= _OVERFLOW
