@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import socket
 import subprocess
 import time
 import types
@@ -27,6 +28,7 @@ PARTS = (
     "port/dns",
     "port/dial_mpy",
     "port/names_mpy",
+    "port/ntp",
     "port/stream_mpy",
     "port/pem",
     "port/link_why",
@@ -107,14 +109,15 @@ def test_time_is_unknown_until_it_is_set_and_survives_a_new_port(on_chip):
 p = Port()
 print(p.utc_us())
 p.set_clock(1790000000123456)
-p.keep_clock()
+p.keep_clock(p.utc_us())
 print(0 <= p.utc_us() - 1790000000123456 < 20000000, p.setting("clock"))
 print(0 <= Port().utc_us() - 1790000000123456 < 20000000)
 a = p.uptime_us()
 time.sleep_ms(30)
 b = p.uptime_us() - a  # the PC rounds its sleeps
 print(20000 <= b < 1000000)
-"""
+""",
+        {"cloud_url": "https://127.0.0.1"},
     )
     assert "None\nTrue 1790000000\nTrue\nTrue" in said
 
@@ -125,7 +128,54 @@ def test_power_on_starts_the_clock_no_earlier_than_was_known_but_does_not_call_i
     program = "p = Port()\nprint(p.utc_us(), time.gmtime()[0])\n"
     assert "None 2027" in on_chip(program, {"clock": "1800000000"})
     assert "None 2000" in on_chip(program)
+    assert "None 2000" in on_chip(program, {"clock": "yesterday"})
 
+
+def test_a_clock_that_is_before_what_was_known_is_none(on_chip):
+    """It was set wrong before the board's owner said what time it is."""
+    said = on_chip(
+        """
+Port().set_clock(1700000000000000)
+p = Port()
+print("behind", p.utc_us(), time.gmtime()[0], machine.RTC().memory())
+p.set_clock(1799999500000000)
+print("seconds behind", Port().utc_us() // 1000000)
+""",
+        {"clock": "1800000000"},
+    )
+    assert "behind None 2027 b''" in said and "seconds behind 1799999" in said
+
+
+def test_what_is_remembered_is_what_a_cloud_with_a_certificate_said(on_chip):
+    program = """
+p = Port()
+for us in (1790000000000000, 1790000001000000, 1795000000000000, 1780000000000000):
+    p.keep_clock(us)
+    print(p.setting("clock") or "nothing", end=" ")
+p.raise_clock(1781000000000000)
+print(p.setting("clock") or "nothing", p.utc_us(), p.at_least_us() // 1000000 - 1781000000)
+"""
+    said = on_chip(program, {"cloud_url": "https://127.0.0.1"})
+    assert "1790000000 1790000000 1795000000 1780000000 1781000000 None 0" in said
+    # Anyone on the way can say a date where there is no TLS.
+    said = on_chip(program, {"cloud_url": "http://127.0.0.1"})
+    assert "nothing nothing nothing nothing nothing None 0" in said
+
+
+def test_a_sync_that_is_asked_for_is_told_once_and_leaves_the_clock(on_chip):
+    said = on_chip(
+        """
+p = Port()
+print(p.sync_asked())
+p.ask_sync()
+p.ask_sync()
+print(p.sync_asked(), p.sync_asked(), p.utc_us())
+p.set_clock(1790000000000000)
+p.ask_sync()
+print(Port().utc_us() > 0, p.sync_asked(), p.sync_asked(), p.utc_us() > 0)
+"""
+    )
+    assert "False\nTrue False None\nTrue True False True" in said.replace("\r", "")
 
 def test_uptime_goes_on_where_ticks_wrap(on_chip):
     said = on_chip(
@@ -248,6 +298,76 @@ print("utc", p.utc_us())
         )
     utc = int(said.split("utc ")[1].split()[0]) / 1e6
     assert abs(utc - time.time()) < 30, said
+
+
+ASKS = """
+p = Port()
+asyncio.run(tries(p, "127.0.0.1", 1))
+print("utc", p.utc_us(), "why", p.no_time)
+"""
+YEAR = 31536000
+
+
+def altered(at, data):
+    """Other bytes at a place of a time server's answer."""
+
+    def alter(sock, client, answer):
+        sock.sendto(answer[:at] + data + answer[at + len(data) :], client)
+
+    return alter
+
+
+@pytest.mark.parametrize(
+    ("alter", "why"),
+    [
+        (altered(40, bytes(8)), "time is none"),
+        (altered(0, b"\xe4"), "does not know the time"),
+        (altered(1, b"\x00"), "refuses"),
+        (altered(1, b"\x10"), "does not know the time"),
+        (altered(24, b"\x01" * 8), "no answer"),
+        (altered(0, b"\x23"), "no answer"),
+        (altered(0, b"\x1c"), "no answer"),
+        (altered(8, b"\x7f"), "time is none"),
+        (altered(40, chip.stamped(time.time() - 2 * YEAR)), "cannot be"),
+        (altered(40, chip.stamped(time.time() + 12 * YEAR)), "cannot be"),
+        (lambda sock, client, answer: sock.sendto(answer[:47], client), "no answer"),
+        (lambda sock, client, answer: None, "no answer"),
+    ],
+)
+def test_what_is_no_time_sets_no_clock_and_is_said(on_chip, alter, why):
+    with chip.time_server(alter) as ntp:
+        said = on_chip(ASKS, {**WIFI, "ntp": ntp, "clock": str(int(time.time()) - YEAR)})
+    assert "utc None" in said and why in said.split("why ")[1], said
+    assert said.count("no time by NTP") == 1
+
+
+def test_the_answer_of_somebody_else_is_not_heard(on_chip):
+    """It has all that this one has, but for where it comes from."""
+
+    def alter(sock, client, answer):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+            other.bind(("127.0.0.1", 0))
+            other.sendto(answer[:40] + chip.stamped(time.time() + YEAR), client)
+        sock.sendto(answer, client)
+
+    with chip.time_server(alter) as ntp:
+        said = on_chip(ASKS, {**WIFI, "ntp": ntp})
+    assert abs(int(said.split("utc ")[1].split()[0]) / 1e6 - time.time()) < 30, said
+
+
+def test_why_there_is_no_time_is_said_once_and_again_when_it_changes(on_chip):
+    said = on_chip(
+        """
+p = Port()
+for _ in range(3):
+    asyncio.run(p.learn_time())
+settings, p.setting = p.setting, lambda key: "localhost:x" if key == "ntp" else settings(key)
+for _ in range(3):
+    asyncio.run(p.learn_time())
+""",
+        {**WIFI, "ntp": "127.0.0.1:1"},
+    )
+    assert said.count("no time by NTP") == 2, said
 
 
 def test_a_call_that_was_given_up_leaves_the_radio_at_it(on_chip):
@@ -579,11 +699,8 @@ p.spi(14, 13, 12, 500000, 0).chip(4).exchange(buf)
     assert "spi ('soft', 500000, 0, 0, 14, 13, 12) [4]" in said
 
 
-def test_wrong_time_is_asked_for_again_when_no_certificate_is_valid(on_chip):
-    """A time server that was wrong once must not end sync until power is cut."""
-    program = """
+EXPIRED = """
 p = Port()
-p.set_clock(2000000000000000)
 class Stream:
     unproven = "cloud"
     error = on_write = on_close = None
@@ -594,22 +711,61 @@ async def connect(*args):
     return made[-1]
 from cistern.port import esp32_net
 esp32_net.stream_mpy.connect = connect
-async def main():
-    for proven in (False, True, True):
-        stream = await p.connect("127.0.0.1", 1, {"ca": b""})
-        year = time.gmtime(p.utc_us() // 1000000 - 946684800)[0]
-        stream.unproven = None if proven else "cloud"
-        stream.on_close()
-        print("connection", year, p.setting("clock")[:2])
-asyncio.run(main())
+async def main(valid, why="the certificate of cloud has expired (or the clock is wrong)"):
+    stream = await p.connect("127.0.0.1", 1, {"ca": b""})
+    year = time.gmtime()[0]
+    if valid(year):
+        stream.unproven = None
+    else:
+        stream.error = LinkError("tls", why)
+    stream.on_close()
+    print("connection", year, p.utc_us() is not None, p.setting("clock")[:2])
+"""
+
+
+def connections(said):
+    return [line for line in said.splitlines() if line.startswith("connection")]
+
+
+def test_wrong_time_is_asked_for_again_when_no_certificate_is_valid(on_chip):
+    """A time server that was wrong once must not end sync until power is cut."""
+    program = """
+p.set_clock(2000000000000000)
+for _ in range(3):
+    asyncio.run(main(lambda year: year < 2032))
 """
     with chip.time_server() as ntp:
         settings = {**WIFI, "cloud_url": "https://127.0.0.1", "ntp": ntp}
-        said = on_chip(program, {**settings, "clock": "1780000000"})
+        said = on_chip(EXPIRED + program, {**settings, "clock": "1780000000"})
     year = time.gmtime().tm_year
-    lines = [line for line in said.splitlines() if line.startswith("connection")]
-    # What is remembered for the next power-on is a time at which a certificate was valid.
-    assert lines == ["connection 2033 17", f"connection {year} 17", f"connection {year} 17"], said
+    right = f"connection {year} True 17"
+    # A time server's time is not kept for the next power-on.
+    assert connections(said) == ["connection 2033 True 17", right, right], said
+
+
+def test_a_time_server_that_is_always_wrong_does_not_lock_https_out(on_chip):
+    """Certificates have expired at its time: what the board remembers is tried."""
+    program = """
+for _ in range(4):
+    asyncio.run(main(lambda year: year == 2026))
+"""
+    with chip.time_server(altered(40, chip.stamped(2000000000))) as ntp:
+        settings = {**WIFI, "cloud_url": "https://127.0.0.1", "ntp": ntp, "clock": "1780000000"}
+        said = on_chip(EXPIRED + program, settings)
+    works = "connection 2026 False 17"
+    assert connections(said) == ["connection 2033 True 17", works, works, works], said
+    assert "no certificate is valid at the time server's time" in said
+
+
+def test_a_clock_is_not_doubted_for_a_connection_that_broke(on_chip):
+    program = """
+p.set_clock(1790000000000000)
+for _ in range(2):
+    asyncio.run(main(lambda year: False, "the server closed the connection"))
+"""
+    settings = {**WIFI, "cloud_url": "https://127.0.0.1", "ntp": "127.0.0.1:1"}
+    said = on_chip(EXPIRED + program, {**settings, "clock": "1780000000"})
+    assert connections(said) == ["connection 2026 True 17"] * 2 and "NTP" not in said
 
 
 def test_a_time_server_that_is_no_name_is_said_and_the_board_connects(on_chip):

@@ -66,13 +66,25 @@ class _Time(socketserver.BaseRequestHandler):
         seconds = time.time() + 2208988800  # from 1900
         stamp = struct.pack(">II", int(seconds), int(seconds % 1 * 2**32))
         answer = bytes((0x24, 1, 0, 0)) + bytes(20) + query[40:48] + stamp + stamp
-        sock.sendto(answer, self.client_address)
+        self.server.alter(sock, self.client_address, answer)
+
+
+def _as_it_is(sock, client, answer):
+    sock.sendto(answer, client)
+
+
+def stamped(utc_s):
+    """The transmit timestamp of a time, for an answer that says so."""
+    return struct.pack(">II", (int(utc_s) + 2208988800) % 2**32, 0)
 
 
 @contextlib.contextmanager
-def time_server():
-    """A time server on this PC; yields "host:port"."""
+def time_server(alter=_as_it_is):
+    """A time server on this PC; yields "host:port". alter(sock, client, answer): sends something
+    in place of an answer.
+    """
     with socketserver.ThreadingUDPServer(("127.0.0.1", 0), _Time) as server:
+        server.alter = alter
         threading.Thread(target=server.serve_forever, daemon=True).start()
         try:
             yield "{}:{}".format(*server.server_address)

@@ -16,6 +16,7 @@ class Port:
         self.up = 5000000
         self.off = off
         self.set_to = None
+        self.kept = []
         self.lines = []
 
     def uptime_us(self):
@@ -27,6 +28,9 @@ class Port:
     def set_clock(self, utc_us):
         self.set_to = utc_us
         self.off = utc_us - NOW - self.up + 5000000
+
+    def keep_clock(self, utc_us):
+        self.kept.append(utc_us)
 
     def log(self, level, text):
         self.lines.append(text)
@@ -50,7 +54,11 @@ def test_a_board_without_a_clock_takes_the_clouds_and_sets_its_own():
         clock.on_date(no_date)
     assert _start(log) is None
     clock.on_date(DATE)
-    assert _start(log) == NOW - 5000000 and port.set_to == NOW
+    assert _start(log) == NOW - 5000000 and port.set_to == NOW and port.kept == [NOW]
+    clock.on_date(DATE)
+    port.up += 3600000000
+    clock.on_date(_date(NOW + 3600000000))
+    assert port.kept == [NOW, NOW + 3600000000], "once an hour"
 
 
 def test_a_clock_that_is_right_is_finer_than_the_clouds_seconds():

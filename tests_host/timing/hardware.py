@@ -94,6 +94,9 @@ class Port(SimulatedBoard):
     def set_clock(self, utc_us):
         """The chip's clock; nothing here needs it."""
 
+    def keep_clock(self, utc_us):
+        """Power does not go."""
+
     async def sleep_ms(self, ms):
         """MicroPython's: until its clock of milliseconds shows so many more."""
         now = self.clock.t[0]

@@ -28,8 +28,7 @@ _EPOCH = 946684800 if time.gmtime(0)[0] == 2000 else 0
 # it is full, as a collection takes 7 ms. In PSRAM there is no need, and one takes 100 ms.
 _GARBAGE = 4096
 _SMALL_HEAP = 400000
-_MARK = b"utc"
-_DAY = 86400
+_MARK = b"utc"  # see esp32_clock.py
 # The uptime gains or loses one µs of what it owes in so many: 50 ppm, more than crystals are off
 # by. Two parcels are sealed one ring of readings apart at most. Where that is less than 20000 (160
 # KB), the uptime loses less than one period in between, and readings stay in order.
@@ -40,8 +39,19 @@ _RESETS = ("unknown", "power on", "hard reset", "watchdog", "deep sleep", "soft 
 _ROOMS = {
     "model_files": "files",
     "room_for_names": "files",
+    "look_back": "restart",
+    "note_restart": "restart",
     "count_restart": "restart",
     "room": "files",
+    "begin_clock": "clock",
+    "floor_s": "clock",
+    "at_least_us": "clock",
+    "set_clock": "clock",
+    "forget_clock": "clock",
+    "keep_clock": "clock",
+    "raise_clock": "clock",
+    "ask_sync": "clock",
+    "sync_asked": "clock",
     "timer": "timer",
     "nap_us": "timer",
     "i2c": "bus",
@@ -68,15 +78,16 @@ class Port:
 
     reset_cause: why the chip started. wlan: network.WLAN, or None where no network is configured.
     spare: memory beside the heap (esp32_spare.Spare), or None. owed: µs that uptime_us() has yet
-    to gain. worn: a restart is needed, for want of memory (esp32_restart.py). restarts: how many
-    of these there were since power came, in_vain: how many of the last ones did not help; away_us:
-    how long the board was away for this one.
+    to gain. no_time: why a time server gave no time, or None. worn: a restart is needed, for want
+    of memory (esp32_restart.py). restarts: how many of these there were since power came, in_vain:
+    how many of the last ones did not help; away_us: how long the board was away for this one.
     """
 
     name = "esp32"
     wifi = True
-    worn = b""
+    worn = False
     owed = restarts = in_vain = away_us = 0
+    no_time = None
     health = None
     channel = {}
     ticks_us = staticmethod(time.ticks_us)
@@ -96,8 +107,8 @@ class Port:
         self.reset_cause = _RESETS[machine.reset_cause()]
         self.spare = spare()
         self._net = self.wlan = None
-        if len(machine.RTC().memory()) > len(_MARK):
-            borrow("cistern.port.esp32_restart").look(self)
+        if b"m" in machine.RTC().memory():
+            self.look_back(self)
         if self.setting("ssid"):
             import network
 
@@ -109,10 +120,7 @@ class Port:
                 # Loaded while there still are large pieces of heap.
                 self._network()
                 self._net.reserve(url[:5] == "https")
-        # Certificates are checked against a clock, and some time in the past is better than 2000.
-        floor = int(self.setting("clock") or 0)
-        if floor > time.time() + _EPOCH:
-            self._set_rtc(floor, 0)
+        self.begin_clock()
 
     def uptime_us(self):
         """Microseconds since this boot. Has to be called every nine minutes."""
@@ -131,26 +139,13 @@ class Port:
 
     def utc_us(self):
         """Microseconds since 1970, or None when the clock was not set since power came."""
-        if machine.RTC().memory()[: len(_MARK)] != _MARK:
+        if machine.RTC().memory()[:3] != _MARK:
             return None
         return time.time_ns() // 1000 + _EPOCH * 1000000
 
-    def set_clock(self, utc_us):
-        """Set the clock."""
-        self._set_rtc(utc_us // 1000000, utc_us % 1000000)
-        rtc = machine.RTC()
-        rtc.memory(_MARK + rtc.memory()[len(_MARK) :])
-
-    def keep_clock(self):
-        """Remember for the next power-on that it was this late: certificates say that it is."""
-        now = (self.utc_us() or 0) // 1000000
-        if now and abs(now - int(self.setting("clock") or 0)) > _DAY:
-            self._nvs.set_blob("clock", str(now))
-            self._nvs.commit()
-
-    def _set_rtc(self, seconds, us):
-        t = time.gmtime(seconds - _EPOCH)
-        machine.RTC().datetime((t[0], t[1], t[2], t[6], t[3], t[4], t[5], us))
+    def learn_time(self):
+        """Ask a time server again; utc_us() then tells."""
+        return self._network().learn_time()
 
     def feed(self):
         """Capture is alive: the watchdog may wait again. To be called once a second."""
@@ -167,9 +162,10 @@ class Port:
     def reset(self):
         """Start the chip anew."""
         if self.worn:
-            rtc = machine.RTC()
-            now = time.time_ns().to_bytes(8, "little")
-            rtc.memory((rtc.memory()[: len(_MARK)] or b"---") + self.worn + now)
+            try:
+                self.note_restart(self)
+            except MemoryError:
+                pass  # it will not be counted
         machine.reset()
 
     def leave(self):
@@ -235,5 +231,5 @@ class Port:
     def __getattr__(self, name):
         # What only some machines have is loaded when it is asked for.
         room = _ROOMS.get(name, "pins")
-        load = borrow if room in ("files", "restart") else keep
+        load = borrow if room in ("files", "clock", "restart") else keep
         return getattr(load("cistern.port.esp32_" + room), name)

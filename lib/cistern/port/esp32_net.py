@@ -26,7 +26,11 @@ _WHY = {200: "the signal was lost", 201: "not found", 202: "the password is wron
 
 
 class Net:
-    """The radio of `port` and what goes over it."""
+    """The radio of `port` and what goes over it.
+
+    doubted: whether the clock may be wrong. wrong: UTC - uptime, µs, of the last clock by which no
+    certificate was valid.
+    """
 
     def __init__(self, port):
         self._port = port
@@ -34,8 +38,8 @@ class Net:
         self._again = 0  # uptime from which the radio may be told to try anew
         self._wifi = self._tls = self._stream = None
         self._failed = 0
-        self._doubted = False  # whether the clock is right
-        self._said = None  # of the last time server that did not answer
+        self.doubted = False
+        self.wrong = 0
 
     def reserve(self, tls):
         """Hold what Wi-Fi, and where `tls` is True TLS, will need, while the program is loaded."""
@@ -93,16 +97,15 @@ class Net:
         if self._wifi:
             await self._wifi.release()
         await self.join()
-        if self._port.utc_us() is None or self._doubted:
-            self._doubted = False
-            await self._learn_time()
+        if self._port.utc_us() is None or self.doubted:
+            await self.learn_time()
         self.wake()
         self._port.tidy()
         hold = self._tls if tls else None
         room = hold and hold.release
         stream = None
         try:
-            stream = await stream_mpy.connect(host, port, tls, timeout_ms, self._look_up, room)
+            stream = await stream_mpy.connect(host, port, tls, timeout_ms, self.look_up, room)
         finally:
             if hold and not stream:
                 hold.hold()
@@ -112,26 +115,21 @@ class Net:
             stream.on_close = self._over
         return stream
 
-    async def _learn_time(self):
-        try:
-            ntp = borrow("cistern.port.esp32_ntp")
-            self._port.set_clock(await ntp.utc_us(self._port, self._look_up))
-        except (LinkError, OSError, ValueError, asyncio.TimeoutError) as e:
-            why = str(e) or "no answer"
-            if why != self._said:  # once, not with each connection
-                self._port.log("warning", "no time by NTP: " + why)
-            self._said = why
+    def learn_time(self):
+        """Ask a time server; port.utc_us() then tells, or port.no_time why there is none."""
+        return borrow("cistern.port.esp32_ntp").learn(self, self._port)
 
     def _over(self):
         """A connection with TLS is over."""
         stream, self._stream = self._stream, None
-        # Where the clock is wrong, no certificate is valid.
-        self._doubted = bool(stream.unproven)
+        error = stream.error
+        if error and "clock" in str(error):  # link_why.py: a certificate is not valid now
+            self.doubted = True
+            self.wrong = self._port.at_least_us() - self._port.uptime_us()
         self._tls.hold()
-        if not self._doubted:
+        if not stream.unproven:
             self._failed = self._port.in_vain = 0
-            self._port.keep_clock()
-        elif stream.error and stream.error.memory:
+        elif error and error.memory:
             self._lacked()
 
     def _lacked(self):
@@ -140,7 +138,7 @@ class Net:
         if self._failed >= _HOPELESS:
             borrow("cistern.port.esp32_restart").wear(self._port)
 
-    def _look_up(self, host):
+    def look_up(self, host):
         return None, (self._port.wlan.ifconfig()[3], _DNS_PORT)
 
     def wake(self):

@@ -6,20 +6,45 @@ import asyncio
 import os
 import socket
 from asyncio import core
-from struct import unpack
 
 from cistern.borrow import borrow
+from cistern.errors import LinkError
 
 SERVER = "pool.ntp.org"
 _PORT = 123
+_SIZE = 48  # of a packet; what may follow in it is of no use
 _ANSWER_MS = 2000
-# Seconds from 1900 to 1970 (section 6), and when they are counted anew: right until 2106.
-_EPOCH = 2208988800
-_ERA = 1 << 32
+# A time server that is so near to what was wrong is wrong again.
+_SAME_US = 3600000000
+
+
+async def learn(net, port):
+    """Set the clock; where there is no time, port.no_time says why.
+
+    net: see esp32_net.py. Where no certificate was valid at the time that the server gives, as
+    also where it gives none, the clock is at what the board remembers, until somebody knows
+    better.
+    """
+    doubted = net.doubted
+    net.doubted = False
+    try:
+        found = await utc_us(port, net.look_up)
+        if abs(found - port.uptime_us() - net.wrong) > _SAME_US:
+            port.set_clock(found)
+            port.no_time = None
+            return
+        why = "no certificate is valid at the time server's time"
+    except (LinkError, OSError, ValueError, MemoryError, asyncio.TimeoutError) as e:
+        why = str(e) or "no answer"
+    if doubted and port.utc_us() is not None:
+        port.forget_clock()
+    if why != port.no_time:
+        port.no_time = why
+        port.log("warning", "no time by NTP: %s" % why)
 
 
 async def utc_us(port, look_up):
-    """Microseconds since 1970. Raises LinkError, OSError, asyncio.TimeoutError.
+    """Microseconds since 1970. Raises LinkError, OSError, ValueError, asyncio.TimeoutError.
 
     The server is "ntp" of NVS, host or host:port, or else pool.ntp.org. look_up: see stream_mpy.
     """
@@ -28,6 +53,7 @@ async def utc_us(port, look_up):
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     try:
         sock.setblocking(False)
+        # Nothing is received from anybody else.
         sock.connect(socket.getaddrinfo(address, int(number or _PORT))[0][-1])
         return await asyncio.wait_for_ms(_ask(port, sock), _ANSWER_MS)
     finally:
@@ -35,17 +61,12 @@ async def utc_us(port, look_up):
 
 
 def _ask(port, sock):
-    query = bytearray(48)
-    query[0] = 0x23  # version 4, client
-    # Not a time, but something that only the server who got it can give back.
-    query[40:] = os.urandom(8)
+    ntp = borrow("cistern.port.ntp")
+    origin = os.urandom(8)
     sent = port.uptime_us()
-    sock.send(query)
+    sock.send(ntp.query(origin))
     while True:
         yield core._io_queue.queue_read(sock)
-        found = sock.recv(48)
-        # From a server (mode 4) that has the time (stratum 1 to 15).
-        if found[24:32] == query[40:] and found[0] & 7 == 4 and 0 < found[1] < 16:
-            seconds, fraction = unpack(">II", found[40:])
-            late = (port.uptime_us() - sent) // 2
-            return (seconds - _EPOCH) % _ERA * 1000000 + (fraction * 15625 >> 26) + late
+        found = ntp.answer(origin, sock.recv(_SIZE), port.floor_s())
+        if found:
+            return found + (port.uptime_us() - sent) // 2

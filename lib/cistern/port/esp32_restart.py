@@ -1,8 +1,9 @@
 """Restarts of a board that has no memory to connect: its last resort. Borrowed.
 
-The RTC's memory, which a restart leaves alone and a power cut does not, has behind the mark of the
-clock (esp32.py) a byte with how many such restarts there were, one with how many of them no
-connection followed, and when the last one was: ns of the RTC's clock, little-endian.
+The RTC's memory, which a restart leaves alone and a power cut does not, has for it, between what
+esp32_clock.py keeps there: "m", how many such restarts there were and how many of the last ones no
+connection followed, each as one byte from "@" on, and when the last one was: ns of the RTC's
+clock, little-endian.
 """
 
 import time
@@ -15,22 +16,33 @@ const = int  # MicroPython's compiler knows const() by its name
 # four, and so on up to a day. A board that cannot connect captures all the same.
 FIRST_S = const(3600)
 LONGEST_S = const(86400)
-_MARK = const(3)
+_TAG = b"m"
+_ZERO = const(64)
+_MOST = const(60)
 _MOST_US = const(600000000)  # no start takes as long
 _STALLED = const(12)  # of collector.REASONS, times four
 
 
-def look(port):
+def look_back(port):
     """Learn from the start before this one. To be called before the clock is set."""
-    kept = machine.RTC().memory()
-    if len(kept) > _MARK:
-        port.restarts = kept[_MARK]
-        port.in_vain = kept[_MARK + 1]
-        away = (time.time_ns() - int.from_bytes(kept[_MARK + 2 :], "little")) // 1000
-        if 0 <= away < _MOST_US:
-            port.away_us = away
-        # Another reason may start it next.
-        machine.RTC().memory(kept[: _MARK + 2] + b"\xff" * 8)
+    before, _, kept = machine.RTC().memory().partition(_TAG)
+    if len(kept) < 10:
+        return
+    port.restarts = kept[0] - _ZERO
+    port.in_vain = kept[1] - _ZERO
+    away = (time.time_ns() - int.from_bytes(kept[2:10], "little")) // 1000
+    if 0 <= away < _MOST_US:
+        port.away_us = away
+    # Another reason may start it next.
+    machine.RTC().memory(before + _TAG + kept[:2] + b"\xff" * 8 + kept[10:])
+
+
+def note_restart(port):
+    """The chip is reset now: have the next start know when and why."""
+    before, _, kept = machine.RTC().memory().partition(_TAG)
+    counts = [_ZERO + min(n + 1, _MOST) for n in (port.restarts, port.in_vain)]
+    now = time.time_ns().to_bytes(8, "little")
+    machine.RTC().memory(before + _TAG + bytes(counts) + now + kept[10:])
 
 
 def wear(port):
@@ -39,7 +51,7 @@ def wear(port):
     """
     wait = min(FIRST_S << min(port.in_vain, 5), LONGEST_S)
     if not port.worn and port.uptime_us() >= wait * 1000000:
-        port.worn = bytes((min(port.restarts + 1, 255), min(port.in_vain + 1, 255)))
+        port.worn = True
         port.log("error", "no memory to connect: the board makes all durable and restarts")
 
 

@@ -54,6 +54,9 @@ class PcPort(SimulatedBoard):
     def set_clock(self, utc_us):
         """A PC keeps its own time."""
 
+    def keep_clock(self, utc_us):
+        """Also while it is off."""
+
     def reset(self):
         """End this start of the board; the program begins anew."""
         raise SystemExit

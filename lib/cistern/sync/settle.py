@@ -17,6 +17,7 @@ def settle(port, log, anchor, utc_us):
 
     anchor(utc_us): makes one of now.
     """
+    port.keep_clock(utc_us)
     own = port.utc_us()  # finer than whole seconds, where it is right
     off = 0 if own is None else own - utc_us
     if own is None or abs(off) > DISAGREEMENT_US:
@@ -32,6 +33,7 @@ def settle(port, log, anchor, utc_us):
 
 def follow(port, log, utc_us):
     """Have the uptime gain or lose where by it and the anchor it is not the cloud's time."""
+    port.keep_clock(utc_us)
     uptime_us, anchor_us, _ = log.anchors()[log.boot]
     late = utc_us + 500000 - anchor_us - port.uptime_us() + uptime_us
     # No more, so that a wrong date does little harm where no other comes after it.

@@ -22,6 +22,7 @@ _INNER = (
     "cistern.port.esp32_spare",
     "cistern.port.link_why",
     "cistern.port.names_mpy",
+    "cistern.port.ntp",
     "cistern.port.pem",
     "cistern.port.stream_mpy",
     "cistern.resources.board_check",
