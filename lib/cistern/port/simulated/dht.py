@@ -7,16 +7,21 @@ _US = 25000  # 18 ms of start signal, its answer, 40 bits
 
 
 class Dht:
-    """dht.DHT11 or dht.DHT22. weather(tick) → (°C, %); corrupt: a bit of each answer is wrong."""
+    """dht.DHT11 or dht.DHT22. weather(tick) → (°C, %); corrupt: a bit of each answer is wrong.
+
+    complement: it sends negative temperatures in two's complement, as many modules do.
+    frame: None, or the four bytes that it sends instead.
+    """
 
     def __init__(self, kind, ticks_us, charge=None):
         self.plugged = True
-        self.corrupt = False
+        self.corrupt = self.complement = False
+        self.frame = None
         self.weather = lambda tick: (18 + wave(tick, 17) / 128, 60 - wave(tick, 17) / 64)
         self._fine = kind == "dht22"
         self._ticks_us = ticks_us
         self._charge = charge
-        self._buf = bytearray(5)
+        self.buf = self._buf = bytearray(5)  # the driver's name for it is the first
 
     def measure(self):
         """Read the sensor's five bytes."""
@@ -29,9 +34,13 @@ class Dht:
         if self._fine:
             # Tenths; bit 15 of the temperature is its sign.
             h, t = int(percent * 10 + 0.5), int(abs(celsius) * 10 + 0.5)
-            b[0], b[1], b[2], b[3] = h >> 8, h & 255, t >> 8 | (celsius < 0) << 7, t & 255
+            if celsius < 0:
+                t = 0x10000 - t if self.complement else t | 0x8000
+            b[0], b[1], b[2], b[3] = h >> 8, h & 255, t >> 8 & 255, t & 255
         else:
             b[0], b[1], b[2], b[3] = int(percent), 0, int(celsius), 0
+        if self.frame:
+            b[:4] = self.frame
         b[4] = b[0] + b[1] + b[2] + b[3] & 255
         if self.corrupt:
             b[2] ^= 1

@@ -38,7 +38,8 @@ class OneWire:
         self._charge(_RESET_US)
         self._written = bytearray()
         self._selected = ()
-        found = any(device.plugged for device in self.devices) and not self.shorted
+        # A wire at ground is low when an answer would be: MicroPython's driver takes it for one.
+        found = self.shorted or any(device.plugged for device in self.devices)
         if required and not found:
             raise OSError("no device")
         return found
@@ -102,15 +103,22 @@ class OneWire:
 
 
 class Ds18b20:
-    """celsius(tick) → temperature; serial: 6 bytes. corrupt: how many of the next reads of the
-    scratchpad have a wrong bit.
+    """celsius(tick) → temperature; serial: 6 bytes; family: the byte before them.
+
+    corrupt: how many of the next reads of the scratchpad have a wrong bit. fixed: None, or the
+    byte that its configuration always is, as in copies of the chip. slow: how many times longer
+    than the datasheet says a conversion takes. parasite: its supply wire is not connected, and the
+    data wire gives too little for a conversion.
     """
 
-    def __init__(self, ticks_us, celsius=None, serial=b"\x9e\x6c\x1b\x05\0\0"):
-        self.rom = b"\x28" + serial
+    def __init__(self, ticks_us, celsius=None, serial=b"\x9e\x6c\x1b\x05\0\0", family=0x28):
+        self.rom = bytes([family]) + serial
         self.rom += bytes([crc8(self.rom)])
         self.celsius = celsius or (lambda tick: 18 + wave(tick, 17) / 128)
         self.corrupt = 0
+        self.fixed = None
+        self.slow = 1
+        self.parasite = False
         self._ticks_us = ticks_us
         self._now = Clock(ticks_us).now
         self._stored = 0x7F  # configuration in its EEPROM
@@ -142,6 +150,8 @@ class Ds18b20:
                 self._started = self._now()
             elif byte == 0xBE:
                 self._finish()
+                if self.fixed is not None:
+                    self._scratchpad[4] = self.fixed
                 self._out = bytes(self._scratchpad) + bytes([crc8(self._scratchpad)])
                 if self.corrupt:
                     self.corrupt -= 1
@@ -152,6 +162,11 @@ class Ds18b20:
 
     def give(self):
         """The next byte, or ones."""
+        if self._command == 0xB4:
+            return 0 if self.parasite else 255
+        if self._command == 0x44 and not self.parasite:
+            self._finish()
+            return 0 if self._started is not None else 255
         self._at += 1
         return self._out[self._at - 1] if self._at <= len(self._out) else 255
 
@@ -159,9 +174,12 @@ class Ds18b20:
         """The conversion that was begun, if its time is over."""
         if self._started is None:
             return
-        coarse = 3 - (self._scratchpad[4] >> 5)
-        if self._now() - self._started < 750000 >> coarse:
+        coarse = 3 - (self._scratchpad[4] >> 5 & 3)
+        if self._now() - self._started < (750000 >> coarse) * self.slow:
             return
         self._started = None
+        if self.parasite:
+            self._scratchpad[0:2] = b"\x50\x05"
+            return
         raw = int(self.celsius(self._ticks_us()) * 16 + 4096) - 4096 >> coarse << coarse
         self._scratchpad[0], self._scratchpad[1] = raw & 255, raw >> 8 & 255
