@@ -8,13 +8,15 @@ import sys
 
 
 def read(path):
-    """The text of a file."""
-    with open(path) as f:
+    """The bytes of a file."""
+    with open(path, "rb") as f:
         return f.read()
 
 
-def main(settings):
-    """Run the board until its time is over or Ctrl-C; the exit status, or None after a reset."""
+def prepared(settings):
+    """The App of a board with these settings, ready to run, or the exit status of one that is
+    not.
+    """
     from cistern.app import App
     from cistern.borrow import place_with
     from cistern.errors import CisternError
@@ -38,15 +40,56 @@ def main(settings):
             load(models, port.log)
         cloud = settings.get("cloud")
         if cloud:
-            secret = read(cloud["secret_file"]).strip()
+            # `cistern sim` has looked at it: a line of UTF-8, maybe with a byte order mark.
+            secret = read(cloud["secret_file"]).decode().replace("\ufeff", "").strip()
             more = cloud["server_name"], cloud["part_id"], secret
             app.connect_to(cloud["url"], cloud["ca"], *more)
-        if not app.load(settings["machine"], read(settings["machine"])):
-            return 2
+        if app.load(settings["machine"], read(settings["machine"])):
+            return app
     except (CisternError, ValueError, OSError) as e:
         print("cistern sim: %s" % e, file=sys.stderr)
-        return 2
-    report = (lambda status: print(json.dumps(status))) if settings["json"] else None
+    except MemoryError:
+        text = "cistern sim: the heap is too small for this machine: give a larger --heap"
+        print(text, file=sys.stderr)
+    return 2
+
+
+def guarded(status):
+    """It, or None where there is no memory to tell it, which must not end the board."""
+
+    def told():
+        try:
+            return status()
+        except MemoryError:
+            gc.collect()
+            print("cistern sim: no memory for a status", file=sys.stderr)
+            return None
+
+    return told
+
+
+def show(status):
+    """A line of JSON."""
+    if status:
+        try:
+            text = json.dumps(status)
+        except MemoryError:
+            print("cistern sim: no memory for a status", file=sys.stderr)
+            return
+        print(text)
+
+
+def main(settings):
+    """Run the board until its time is over or Ctrl-C; the exit status, or None after a reset."""
+    app = prepared(settings)
+    if isinstance(app, int):
+        return app
+    if settings["seconds"] is None:
+        # A trial: which collectors there is memory for.
+        print(json.dumps([c.name for c in app.engine.collectors]))
+        return 0
+    app.status = guarded(app.status)
+    report = show if settings["json"] else None
     try:
         asyncio.run(app.run(settings["seconds"], report))
     except SystemExit:

@@ -13,6 +13,7 @@ from cistern.resources import catalog
 from cistern_tools import paths
 from cistern_tools.check import RESERVE, amount, check, duration
 from cistern_tools.forecast import Forecast, RamFlash, VirtualPort
+from cistern_tools.judge import judge
 
 GREENHOUSE = paths.EXAMPLES / "greenhouse.json"
 cli = typer.Typer()
@@ -88,7 +89,7 @@ def test_an_error_is_printed_with_its_path_and_exits_1(written):
     path = written(machine(component("s", "sensor", "fake", readings(-1)), board(10)))
     result = run(path)
     assert result.exit_code == 1
-    at = "components[0].service_configs[0].attributes.capture_methods[0].capture_frequency_hz"
+    at = 'components[0] "s".service_configs[0].attributes.capture_methods[0].capture_frequency_hz'
     assert f"error   {at}: -1 is out of range: above 0" in result.stdout
     assert "esp32/Analogs" in result.stdout  # the rest has its forecast
 
@@ -127,12 +128,110 @@ def test_a_flash_size_that_no_log_can_have_is_refused():
         assert run(GREENHOUSE, f"--flash-size={size}").exit_code == 2
 
 
-def test_nothing_to_capture_is_said(written):
-    for content in (machine(), machine(board(10), capture_disabled=True)):
-        result = run(written(content))
-        assert result.exit_code == 0 and "Nothing is captured." in result.stdout
-        _, said = report(written(content))
-        assert said["streams"] == [] and said["flash"]["lifetime_years"] is None
+def test_capture_that_is_switched_off_is_said_and_right(written):
+    path = written(machine(board(10), capture_disabled=True))
+    result = run(path)
+    assert result.exit_code == 0 and "Nothing is captured." in result.stdout
+    _, said = report(path)
+    assert said["streams"] == [] and said["flash"]["lifetime_years"] is None
+
+
+def without(key, entry):
+    return {k: v for k, v in entry.items() if k != key}
+
+
+MISSPELT = without("service_configs", board(10)) | {
+    "service_config": board(10)["service_configs"]
+}
+ALL_OFF = component("s", "sensor", "fake", readings(1, disabled=True))
+CAMERA = component("eye", "camera", "webcam", readings(1))
+REMOTE = {"name": "attic", "address": "attic:8080", "service_configs": CAMERA["service_configs"]}
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (machine(), "no component has a collector"),
+        ({}, "no component has a collector"),
+        (machine(without("service_configs", board(10))), '"esp32"'),
+        (machine(ALL_OFF), '"s"'),
+        (machine(MISSPELT), '"esp32".service_config: unknown; did you mean "service_configs"?'),
+        (machine(CAMERA), 'components[0] "eye".type: component camera: known, not yet supported'),
+        (machine() | {"remotes": [REMOTE]}, 'the collectors of "attic" do not run'),
+        ({"components": [board(10)]}, "no service of type data_manager"),
+    ],
+)
+def test_a_machine_that_captures_nothing_is_an_error_that_names_why(written, content, words):
+    result = run(written(content))
+    assert result.exit_code == 1, result.stdout
+    assert words in result.stdout and "Nothing is captured." in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"remotes": [REMOTE]}, 'the collectors of "attic" do not run'),
+        ({"components": [board(10), CAMERA]}, "it is left out, and its collectors do not run"),
+        ({"components": [board(10), MISSPELT | {"name": "b2"}]}, '"b2".service_config: unknown'),
+    ],
+)
+def test_collectors_that_will_not_run_are_an_error_beside_those_that_do(written, more, words):
+    result = run(written(machine(board(10)) | more))
+    assert result.exit_code == 1 and words in result.stdout and "esp32/Analogs" in result.stdout
+
+
+def test_a_selective_syncer_that_there_is_not_is_named_with_what_happens(written):
+    path = written(machine(board(10), selective_syncer_name="esp33"))
+    result = run(path)
+    assert result.exit_code == 1
+    at = "services[0].attributes.selective_syncer_name"
+    assert f'{at}: no component is named "esp33"; did you mean "esp32"?' in result.stdout
+    assert "nothing is sent" in result.stdout
+    code, said = report(written(machine(board(10), selective_syncer_name="esp32")))
+    assert (code, said["problems"]) == (0, [])
+
+
+@pytest.mark.parametrize("triplet", ["viam:x:ina219", "acme:x:ina219-v2", "rdk:builtin:ina29"])
+def test_a_triplet_of_somebody_elses_module_finds_the_model_of_its_name(written, triplet):
+    bus = [{"name": "bus", "data_pin": 21, "clock_pin": 22}]
+    parts = (
+        component("board", "board", "esp32", i2cs=bus),
+        component("power", "power_sensor", triplet, readings(1), i2c_bus="bus"),
+    )
+    result = run(written(machine(*parts)))
+    assert result.exit_code == 1 and 'did you mean "ina219"?' in result.stdout, result.stdout
+
+
+def test_what_does_not_show_is_named_by_its_code_point_and_place(written):
+    sensor = component("s", "sensor", "fa\u200bke", readings(1))
+    sensor["at\u00a0tributes"] = {"counter": True}
+    sensor["notes"] = "\ufeffhello"
+    text = json.dumps(machine(sensor), ensure_ascii=False)
+    result = run(written(text))
+    assert result.exit_code == 1
+    for words in (
+        'components[0] "s".model: unknown model "fa<U+200B>ke"; did you mean "fake"?',
+        'components[0] "s".model: character 3 is U+200B (ZERO WIDTH SPACE), which does not',
+        'components[0] "s": character 3 of the key at<U+00A0>tributes is U+00A0 (NO-BREAK SPACE)',
+        'components[0] "s".notes: character 1 is U+FEFF (ZERO WIDTH NO-BREAK SPACE)',
+    ):
+        assert words in result.stdout, (words, result.stdout)
+    between = '{"components":\u200b []}'
+    result = run(written(between))
+    assert result.exit_code == 2 and "1:15: expected a value" in result.stderr
+    assert "U+200B" in result.stderr
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "latin-1"])
+def test_a_file_is_utf8_with_or_without_a_bom_or_refused_with_what_to_do(tmp_path, encoding):
+    path = tmp_path / "machine.json"
+    content = machine(board(10, tags=["n"]), component("x", "sensor", "fake"))
+    content["components"][1]["notes"] = "Küche"
+    path.write_bytes(json.dumps(content, ensure_ascii=False).encode(encoding))
+    result = run(path)
+    assert result.exit_code == (0 if encoding.startswith("utf-8") else 2), result.output
+    if result.exit_code:
+        assert str(path) + ":1:" in result.stderr and "save it as UTF-8" in result.stderr
 
 
 def test_a_flash_lives_as_long_as_100000_erases_of_every_sector():
@@ -172,6 +271,57 @@ def test_the_forecast_comes_true_on_a_board_that_fills_up(name):
         asyncio.run(app.engine.run())
     # It can be so exact: a sector is opened, and given up, as a whole.
     assert port.now_us / 1e6 == pytest.approx(foreseen, rel=1.1 / blocks)
+
+
+@pytest.mark.parametrize("streams", [1, 10, 36, 40, 44, 90, 130])
+def test_the_forecast_holds_for_any_number_of_streams(streams):
+    """A board in virtual time fills 25 sectors; with many streams nearly every reading brings
+    its stream's definition.
+    """
+    hz = 1 if streams < 10 else 0.1
+    parts = [component(f"s{i}", "sensor", "fake", readings(hz)) for i in range(streams)]
+    plan = config.plan(machine(*parts), catalog)
+    foreseen = Forecast(plan).bytes_per_s
+    port = VirtualPort()
+    app = App(port)
+    app.apply(plan)
+    port.engine = app.engine
+
+    def begun(sectors):
+        """The time at which so many sectors were begun."""
+        while app.log.next < sectors:
+            port.end_us = port.now_us + 1_000_000
+            asyncio.run(app.engine.run())
+        return port.now_us / 1e6
+
+    first, last = begun(3), begun(28)
+    assert foreseen == pytest.approx(25 * 4096 / (last - first), rel=0.06)
+
+
+def test_forty_slow_sensors_write_43_mb_a_day(written):
+    parts = [component(f"s{i}", "sensor", "fake", readings(0.1)) for i in range(40)]
+    flash = report(written(machine(*parts)), "--heap", "400K")[1]["flash"]
+    assert flash["bytes_per_day"] == pytest.approx(40 * 0.1 * 124 * 86400, rel=0.06)
+    assert 1900 < flash["seconds_until_full_offline"] < 2200
+
+
+@pytest.mark.parametrize(("streams", "heap"), [(40, "147K"), (90, "147K"), (130, "160K")])
+def test_more_streams_than_there_is_memory_for_are_foreseen(written, streams, heap):
+    """As the simulated board would refuse them, or not start."""
+    parts = [component(f"s{i}", "sensor", "fake", readings(0.1)) for i in range(streams)]
+    code, said = report(written(machine(*parts)), "--heap", heap)
+    assert code == 1
+    (problem,) = said["problems"]
+    words = f"of {streams} collectors in a heap of {int(heap[:-1]) * 1024} bytes"
+    assert words in problem["message"]
+    assert all(s["flash_bytes_per_day"] > 0 for s in said["streams"])
+
+
+@pytest.mark.parametrize("example", sorted(paths.EXAMPLES.glob("*.json")), ids=lambda p: p.stem)
+def test_every_example_passes_check_and_image_build_alike(example):
+    models = paths.EXAMPLES / "models" if example.stem == "own-models" else None
+    judged = judge(example.read_bytes(), example.name, models=models)
+    assert judged.errors == []
 
 
 def test_the_ring_holds_as_many_readings_as_foreseen():

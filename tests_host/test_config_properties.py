@@ -140,7 +140,14 @@ def almost_machines(draw):
     return machine
 
 
-STEP = re.compile(r'\.?([^.\[\]"]+)|\[(\d+)\]|\[("(?:[^"\\]|\\.)*")\]')
+# A component's name stands behind its index.
+STEP = re.compile(r'\.?([^.\[\]"]+)|\[(\d+)\](?: "[\w-]+")?|\[("(?:[^"\\]|\\.)*")\]')
+HIDDEN = re.compile(r"<U\+([0-9A-F]{4,6})>")
+
+
+def unquoted(text):
+    """A key as it is in a path, where what does not show is written as <U+200B>."""
+    return json.loads(HIDDEN.sub(lambda m: json.dumps(chr(int(m[1], 16)))[1:-1], text))
 
 
 def steps(path):
@@ -151,7 +158,7 @@ def steps(path):
         assert match, f"{path!r} is no path at {at}"
         name, index, quoted = match.groups()
         found.append(
-            name if name is not None else int(index) if index is not None else json.loads(quoted)
+            name if name is not None else int(index) if index is not None else unquoted(quoted)
         )
         at = match.end()
     return found

@@ -162,8 +162,9 @@ def test_one_bad_entry_does_not_stop_the_others(bench):
     bench.machine.write_text(json.dumps(broken))
     with running(bench.board("--for", "1", cloud=False)) as board:
         assert board.wait() == 0
-        assert "components[1].service_configs[0].attributes.capture_methods[0]" in board.log()
-        assert "components[2].model" in board.log() and "no-such" in board.log()
+        at = 'components[1] "bad".service_configs[0].attributes.capture_methods[0]'
+        assert at in board.log()
+        assert 'components[2] "odd".model' in board.log() and "no-such" in board.log()
         streams = board.statuses()[-1]["streams"]
     assert streams["good/Readings"]["captured"] >= 18
     assert "bad/Readings" not in streams

@@ -73,7 +73,7 @@ def _names_folder(machine):
 def taken(port, text):
     """The dict of a configuration that is the last good one from now on. Raises ConfigError."""
     machine = load(text)
-    port.save_state(MACHINE, text)
+    port.save_state(MACHINE, text if isinstance(text, str) else text.decode())
     return machine
 
 
@@ -109,13 +109,13 @@ def start(port):
     setting = port.setting
     url = setting("cloud_url")
     if url:
-        ca_file = next((f for f in ("/ca.der", "/ca.pem") if _read(f, "rb")), None)
+        ca_file = next((f for f in ("/ca.der", "/ca.pem") if _read(f)), None)
         try:
             more = [setting(key) for key in ("server_name", "part_id", "secret")]
             app.connect_to(url, ca_file, *more)
         except (ValueError, MemoryError) as e:
             port.log("error", "no sync: %s" % (str(e) or "not enough memory"))
-    if not app.load("/machine.json", _read("/machine.json") or ""):
+    if not app.load("/machine.json", _read("/machine.json") or b""):
         return None
     if url:
         try:
@@ -127,9 +127,9 @@ def start(port):
     return app
 
 
-def _read(path, mode="r"):
+def _read(path):
     try:
-        with open(path, mode) as f:
+        with open(path, "rb") as f:
             return f.read()
     except OSError:
         return None

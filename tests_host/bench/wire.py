@@ -26,7 +26,7 @@ from cistern.port.nor import NorFile  # noqa: E402
 from cistern.record import Ring, Shape, Stream  # noqa: E402
 from cistern.store import Log  # noqa: E402
 from cistern_tools.paths import SIM_MAIN  # noqa: E402
-from cistern_tools.sim import WORDS  # noqa: E402
+from cistern_tools.simboard import WORDS  # noqa: E402
 
 FLASH = 1 << 20
 HZ = 100

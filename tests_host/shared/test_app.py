@@ -312,7 +312,7 @@ def test_a_component_that_could_not_be_made_is_tried_again_and_disturbs_nobody()
     app = _app(json.dumps(_machine(board, sensor, _sensor("b", 7))), Reader())
     assert list(_running(app)) == ["b/Readings(k=0)"]
     (line,) = [text for level, text in app.port.lines if level == "error"]
-    assert line.startswith("components[1]: ") and "A1" in line
+    assert line.startswith('components[1] "t": ') and "A1" in line
     b = _running(app)["b/Readings(k=0)"]
     board, sensor = _thermometer(("A1", "34"))
     sensor["attributes"]["board"] = "board"
@@ -398,7 +398,9 @@ def test_rings_that_the_board_has_no_memory_for_are_refused_largest_first():
     app = _app(json.dumps(_machine(*parts)), port)
     assert sorted(_running(app)) == ["a/Readings(k=0)", "c/Readings(k=0)", "d/Readings(k=0)"]
     ((level, text),) = port.lines
-    assert level == "error" and text.startswith("components[1].service_configs[0].attributes.")
+    assert level == "error" and text.startswith(
+        'components[1] "b".service_configs[0].attributes.'
+    )
     assert "rings take 65000 bytes and this board has 40000 for them" in text
     largest = "b/Readings(k=0) (30000), a/Readings(k=0) (20000), c/Readings(k=0) (10000)"
     assert text.endswith("lower cache_size_kb of the largest: " + largest)

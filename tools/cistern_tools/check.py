@@ -12,8 +12,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cistern_tools import paths
+from cistern_tools.judge import judge, where
 from cistern_tools.sim import size
+from cistern_tools.texts import TextError
 
 BLOCK = 4096
 DAY_S = 86400
@@ -25,8 +26,6 @@ SHORT_LIFE_YEARS = 5
 # When the log opens its last erased sector, it gives up the oldest to have another.
 RESERVE = 1
 LEAST_SECTORS = 4
-# Of the heap, code that is loaded before the configuration is applied takes so much.
-LOADED = 34_000
 STYLES = {"error": "bold red", "warning": "yellow", "info": "cyan"}
 
 
@@ -43,25 +42,19 @@ def check(
 
     Exit code: 0, 1 when an entry is refused, 2 when the file is no configuration at all.
     """
-    if str(paths.LIB) not in sys.path:
-        sys.path.insert(0, str(paths.LIB))
-    from cistern import config
-
-    capacity, free = size(flash_size), max(size(heap) - LOADED, 0)
+    capacity = size(flash_size)
     if capacity % BLOCK or capacity < LEAST_SECTORS * BLOCK:
         raise typer.BadParameter(
             f"{flash_size} is not a whole number of 4096-byte sectors, {LEAST_SECTORS} at least"
         )
     try:
-        said = _load(models) if models else []
-        plan, forecast, problems = examine(machine.read_bytes(), free)
+        judged = judge(machine.read_bytes(), str(machine), size(heap), models)
     except OSError as e:
         raise _unusable(f"{e.filename or machine}: {e.strerror or e}", as_json) from None
-    except config.ConfigError as e:
+    except TextError as e:
         where = {"file": str(machine), "line": e.line, "column": e.column}
-        text = f"{machine}:{e.line}:{e.column}: {e.message}"
-        raise _unusable(text, as_json, **where) from None
-    problems = said + problems
+        raise _unusable(str(e), as_json, **where) from None
+    plan, forecast, problems = judged
     flash = _flash(forecast, capacity)
     if as_json:
         report = {
@@ -73,7 +66,7 @@ def check(
         print(json.dumps(report, indent=2))
     else:
         _show(plan, problems, forecast, flash)
-    if any(p["level"] == "error" for p in problems):
+    if judged.errors:
         raise typer.Exit(1)
 
 
@@ -82,60 +75,12 @@ def _rings(forecast) -> int:
     return sum(s["ring_bytes"] for s in forecast.streams)
 
 
-def examine(text, free=-1):
-    """(Plan, Forecast, problems as dicts) of a configuration. Raises ConfigError.
-
-    free: heap that the board has for it, see forecast.VirtualPort. Needs lib/ on the path.
-    """
-    from cistern import config
-    from cistern.resources import catalog
-    from cistern_tools.forecast import Forecast
-
-    plan = config.plan(config.load(text), catalog)
-    forecast = Forecast(plan, free)
-    return plan, forecast, _problems(plan, forecast)
-
-
-def _load(folder):
-    """Make the user's own models known; what is wrong with them, as problems."""
-    from cistern.resources import own, own_models
-
-    said = []
-
-    def log(level, text):
-        path, _, message = text.partition(": ")
-        said.append({"path": path, "message": message, "level": level})
-
-    known = {model.path for model in own_models.values()}
-    files = sorted(str(p) for p in folder.iterdir() if p.suffix == ".py")
-    own.load([p for p in files if p not in known], log)
-    return said
-
-
 def _unusable(text, as_json, **where):
     if as_json:
         print(json.dumps({"error": text, **where}))
     else:
         print(text, file=sys.stderr)
     return typer.Exit(2)
-
-
-def _problems(plan, forecast):
-    """The plan's problems, and what the board's program said besides when it was built and ran."""
-    from cistern.resources import own_models
-
-    own = tuple(f"{c.path}." for c in plan.components if c.model in own_models)
-    problems = [{"path": p.path, "message": p.message, "level": p.level} for p in plan.problems]
-    for level, path, message in forecast.said:
-        if level == "error" and path.startswith(own) and "no reading" in message:
-            # What it talks to is not simulated.
-            said = f"not tried on the simulated board, where it had {message}"
-            problem = {"path": path, "message": said, "level": "warning"}
-        else:
-            problem = {"path": path, "message": message, "level": level}
-        if level in ("error", "warning") and problem not in problems:
-            problems.append(problem)
-    return problems
 
 
 def _flash(forecast, capacity):
@@ -154,7 +99,7 @@ def _show(plan, problems, forecast, flash):
     for p in problems:
         line = Text.assemble(
             (f"{p['level']:8}", STYLES[p["level"]]),
-            (p["path"] or "the configuration", "bold"),
+            (where(p), "bold"),
             f": {p['message']}",
         )
         console.print(line, soft_wrap=True)

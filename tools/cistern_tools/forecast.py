@@ -4,6 +4,7 @@ Needs lib/ on the path. Nothing here is guessed but the values that the inputs h
 """
 
 import asyncio
+import heapq
 import random
 from collections import defaultdict
 
@@ -29,6 +30,11 @@ FLUSHES = 3
 FILLED = 65536
 # A long period is waited for in parts of four minutes; the longest is a day.
 PARTS = 400
+# docs/SPEC.md: a sector's header; a record's; in a parcel the count of its readings; in a
+# definition its number; what a sector says of the boots before it, one anchor in it.
+SECTOR_HEAD, RECORD_HEAD, COUNT, NUMBER, STATE = 32, 8, 2, 1, 5 + 24
+# So many sectors are filled for the forecast: their edges are a part of it as small.
+SECTORS = 200
 TICKS = (1 << 30) - 1
 
 
@@ -130,9 +136,7 @@ class Forecast:
         self._app.apply(plan)
         self._port.now_us += STARTED_US
         self._port.engine = self._app.engine
-        # What every sector has: its header, and when the clock was set.
-        self._head = self._port.flash.programmed
-        # By stream: (readings, bytes of payload, bytes beside it, whether it began a sector).
+        # By stream: (readings, bytes of payload, bytes of the definition).
         self._parcels = defaultdict(list)
         self._flush_s = plan.service.flush_interval_ms / 1000
         self._count_parcels()
@@ -145,9 +149,7 @@ class Forecast:
             wanted = {_name(c): c for c in plan.collectors}
             for collector in self._app.engine.collectors:
                 self._measure(collector, wanted[collector.name])
-            overheads = self._overheads()
-            for collector in self._app.engine.collectors:
-                self._add(collector, wanted[collector.name], *overheads)
+            self._add_all(wanted)
         self.bytes_per_s = sum(s["flash_bytes_per_day"] for s in self.streams) / DAY_S
         paths = {_name(c): c.path for c in plan.collectors}
         self.said = []
@@ -162,14 +164,11 @@ class Forecast:
 
     def _count_parcels(self):
         append = self._app.log.append
-        flash = self._port.flash
 
         def counted(definition, payload, readings):
-            programmed, begun = flash.programmed, flash.begun
             append(definition, payload, readings)
-            beside = flash.programmed - programmed - len(payload)
             name = stream_name(read_definition(definition)[0])
-            self._parcels[name].append((readings, len(payload), beside, flash.begun > begun))
+            self._parcels[name].append((readings, len(payload), len(definition)))
 
         self._app.log.append = counted
 
@@ -183,39 +182,32 @@ class Forecast:
         while slow and len(parcels) < FLUSHES and self._take(collector):
             self._app.engine.seal(collector)
 
-    def _add(self, collector, wanted, header, filled):
-        parcels = self._parcels[collector.name]
-        if not parcels:
-            return
-        readings = sum(p[0] for p in parcels)
-        per_reading = sum(p[1] + header for p in parcels) / readings
-        ring = self._ring_readings(collector)
-        self.streams.append(
-            {
-                "stream": collector.name,
-                "path": wanted.path,
-                "frequency_hz": wanted.frequency_hz,
-                "ring_bytes": collector.ring.size,
-                "ring_readings": ring,
-                "ring_seconds": ring / wanted.frequency_hz,
-                "flash_bytes_per_reading": per_reading,
-                "flash_bytes_per_day": per_reading * wanted.frequency_hz * DAY_S / filled,
-            }
-        )
-
-    def _overheads(self):
-        """(bytes of a parcel's header, share of a sector that parcels fill).
-
-        Most parcels have only their header beside them. The first of its stream in a sector has
-        the stream's definition too, which is repeated in every sector; the last one counts, as
-        the shape of the readings is known then.
-        """
-        header = min((p[2] for parcels in self._parcels.values() for p in parcels), default=0)
-        repeated = self._head
-        for parcels in self._parcels.values():
-            definitions = [p[2] - header for p in parcels if p[2] > header and not p[3]]
-            repeated += definitions[-1] if definitions else 0
-        return header, 1 - repeated / BLOCK
+    def _add_all(self, wanted):
+        """Make `streams`, from parcels as they were on average and the sectors that they fill."""
+        collectors = [c for c in self._app.engine.collectors if self._parcels[c.name]]
+        rates = []
+        for collector in collectors:
+            parcels = self._parcels[collector.name]
+            readings, size = (sum(p[i] for p in parcels) / len(parcels) for i in (0, 1))
+            # The last definition counts, as the shape of the readings is known then.
+            definition = RECORD_HEAD + NUMBER + parcels[-1][2]
+            period = readings / wanted[collector.name].frequency_hz
+            rates.append((period, readings, RECORD_HEAD + COUNT + size, definition))
+        for collector, per_s in zip(collectors, bytes_per_second(rates), strict=True):
+            hz = wanted[collector.name].frequency_hz
+            ring = self._ring_readings(collector)
+            self.streams.append(
+                {
+                    "stream": collector.name,
+                    "path": wanted[collector.name].path,
+                    "frequency_hz": hz,
+                    "ring_bytes": collector.ring.size,
+                    "ring_readings": ring,
+                    "ring_seconds": ring / hz,
+                    "flash_bytes_per_reading": per_s / hz,
+                    "flash_bytes_per_day": per_s * DAY_S,
+                }
+            )
 
     def _take(self, collector):
         """Go to the collector's next deadline and serve it; False if it gave no reading."""
@@ -246,3 +238,46 @@ class Forecast:
         if ring.overwritten:
             return ring.readings
         return int(ring.readings * ring.size / ring.used) if ring.used else 0
+
+
+def bytes_per_second(parcels):
+    """Flash that each of some streams takes, bytes a second, in the order of `parcels`.
+
+    parcels: (seconds between two parcels, readings in one, its bytes with its header, bytes of
+    the stream's definition) of each stream. SECTORS sectors are filled with them as the log does
+    it: the first parcel of a stream in a sector brings the definition, and one of several
+    readings is cut where the sector ends. What a sector has besides is shared by its bytes.
+    """
+    due = [(period * (i + 1) / len(parcels), i) for i, (period, *_) in enumerate(parcels)]
+    heapq.heapify(due)
+    written = [0.0] * len(parcels)
+    came = [0] * len(parcels)
+    whole = BLOCK - SECTOR_HEAD - RECORD_HEAD - STATE
+    sectors, room, known, now = 0, 0, set(), 0.0
+    while due and sectors < SECTORS:
+        now, i = heapq.heappop(due)
+        period, readings, size, definition = parcels[i]
+        heapq.heappush(due, (now + period, i))
+        came[i] += 1
+        left = size
+        while left > 0:
+            cost = 0 if i in known else definition
+            least = RECORD_HEAD + COUNT + (size - RECORD_HEAD - COUNT) / readings
+            if room < cost + min(least, left):
+                sectors += 1
+                room, known = whole, set()
+                continue
+            taken = min(left, room - cost)
+            known.add(i)
+            written[i] += cost + taken
+            room -= cost + taken
+            left -= taken
+            if left > 0:
+                left += RECORD_HEAD + COUNT
+    # A stream that is so slow that it never came brings its definition with every parcel.
+    rates = [
+        n / now if n and c > 1 else (p[2] + p[3]) / p[0]
+        for n, c, p in zip(written, came, parcels, strict=True)
+    ]
+    shared = sectors * BLOCK / sum(written) if sum(written) else 1
+    return [rate * shared for rate in rates]

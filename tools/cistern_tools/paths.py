@@ -11,6 +11,12 @@ SIM_MAIN = ROOT / "firmware" / "sim.py"
 EXAMPLES = ROOT / "examples"
 
 
+def use_library() -> None:
+    """Make the board's own program importable here."""
+    if str(LIB) not in sys.path:
+        sys.path.insert(0, str(LIB))
+
+
 def micropython() -> list[str] | None:
     """The command of MicroPython for this PC: CISTERN_MICROPYTHON, or the one beside this Python,
     or on PATH.

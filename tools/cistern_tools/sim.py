@@ -2,23 +2,18 @@
 the power.
 """
 
-import json
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from cistern_tools import mpy, paths
+from cistern_tools import paths, texts
+from cistern_tools.image import ImageError, order
+from cistern_tools.simboard import SimError, board
 
 _SIZE = re.compile(r"(\d+)([KM]?)")
-# A word of a 64-bit MicroPython is twice as wide as the chip's, and so is all that it keeps.
-WORDS = 2 if sys.maxsize > 2**32 else 1
-# What a plain ESP32 has beside its heap (lib/cistern/port/esp32_spare.py), which here lies in it.
-BESIDE = 40_000
 _UNITS = {"": 1, "K": 1024, "M": 1024 * 1024}
 
 
@@ -80,15 +75,11 @@ def sim(
     if not offline:
         settings["cloud"] = _cloud(cloud, ca, server_name, part_id, secret_file)
     flash.parent.mkdir(parents=True, exist_ok=True)
-    command, library, program = _command(runtime, size(heap), program)
-    environment = {
-        **os.environ,
-        "MICROPYPATH": f".frozen:{library}",
-        "PYTHONPATH": str(paths.LIB),
-        # Not as an argument: MicroPython's are at most 255 bytes long.
-        "CISTERN_SIM": json.dumps(settings),
-    }
-    os.execvpe(command[0], [*command, str(program)], environment)
+    try:
+        command, environment = board(runtime, size(heap), settings, program)
+    except SimError as e:
+        raise typer.BadParameter(str(e)) from None
+    os.execvpe(command[0], command, environment)
 
 
 def _cloud(url, ca, server_name, part_id, secret_file):
@@ -103,9 +94,16 @@ def _cloud(url, ca, server_name, part_id, secret_file):
     ]
     if missing:
         raise typer.BadParameter(f"give {', '.join(missing)}, or --offline")
-    for path in (ca, secret_file):
-        if path and not path.exists():
-            raise typer.BadParameter(f"no such file: {path}")
+    try:
+        if not texts.secret(secret_file):
+            raise typer.BadParameter(f"{secret_file} is empty: cistern part add writes a secret")
+        if ca:
+            order.ca_files(order.read_file(ca, "the CA file"), str(ca))
+        order.check_url(url)
+    except OSError as e:
+        raise typer.BadParameter(f"{e.filename}: {e.strerror}") from None
+    except (texts.TextError, ImageError) as e:
+        raise typer.BadParameter(str(e)) from None
     return {
         "url": url,
         "ca": str(ca) if ca else "",
@@ -113,31 +111,3 @@ def _cloud(url, ca, server_name, part_id, secret_file):
         "part_id": part_id,
         "secret_file": str(secret_file),
     }
-
-
-def _command(runtime, heap, program):
-    """The interpreter's command, the folder that it imports Cistern from, and what it runs."""
-    if runtime == "cpython":
-        return [sys.executable], paths.LIB, program
-    if runtime != "micropython":
-        raise typer.BadParameter(f"--runtime {runtime!r}: micropython or cpython")
-    found = paths.micropython()
-    if found is None:
-        raise typer.BadParameter(
-            "no MicroPython on this machine: set CISTERN_MICROPYTHON to one (v1.25 or later), "
-            "or use --runtime cpython"
-        )
-    architecture = mpy.host_architecture()
-    if architecture is None or (paths.is_chosen() and not mpy.can_load(found)):
-        # Compiling the source on the board takes about as much again as the code itself.
-        return [*found, "-X", f"heapsize={2 * WORDS * heap + BESIDE}"], paths.LIB, program
-    try:
-        if program == paths.SIM_MAIN:
-            library = mpy.compile_library(architecture, (program,))
-            program = library / program.name
-        else:
-            library = mpy.compile_library(architecture, roots={})
-    except subprocess.CalledProcessError as e:
-        typer.echo(f"cistern: mpy-cross cannot compile {e.cmd[-1]}; its reason is above", err=True)
-        raise typer.Exit(2) from None
-    return [*found, "-X", f"heapsize={WORDS * heap + BESIDE}"], library, program

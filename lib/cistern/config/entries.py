@@ -39,8 +39,8 @@ class Plan:
     collectors: [Collector] without the disabled ones. The period is period_us + period_rem /
         period_den microseconds: to keep it for ever, wait 1 µs more each time the remainders add
         up to period_den.
-    problems: [explain.Problem]: path ("components[0].name"; "" is the whole), message, and level:
-        "error" (that entry is refused), "warning" or "info".
+    problems: [explain.Problem]: path ('components[0] "tmp36".model'; "" is the whole), message,
+        and level: "error" (that entry is refused), "warning" or "info".
     """
 
     def __init__(self):

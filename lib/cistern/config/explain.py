@@ -7,6 +7,8 @@ unknown key, an object or a list holds is never shown: it may be secret.
 import json
 from collections import namedtuple
 
+from cistern.borrow import borrow
+
 Problem = namedtuple("Problem", ("path", "message", "level"))
 
 LATER = "known, not yet supported"
@@ -14,8 +16,17 @@ CLOUD = "known, done by the cloud; nothing to do on the board"
 
 # Longest value shown, in characters.
 _SHOWN = 40
-# Longer names are not compared for a "did you mean": that takes length times length steps.
-_COMPARED = 40
+# Keys that hold more than a value: misspelt, all of that is lost.
+_HOLDERS = ("components", "services", "attributes", "service_configs", "capture_methods")
+# First and last of characters that do not show, or are taken for a space: controls, spaces of
+# other widths, marks of direction, joiners, fillers, tags.
+_HIDDEN = (
+    0x0000, 0x001F, 0x007F, 0x00A0, 0x00AD, 0x00AD, 0x034F, 0x034F, 0x061C, 0x061C,
+    0x115F, 0x1160, 0x1680, 0x1680, 0x17B4, 0x17B5, 0x180B, 0x180F, 0x2000, 0x200F,
+    0x2028, 0x202F, 0x205F, 0x206F, 0x2800, 0x2800, 0x3000, 0x3000, 0x3164, 0x3164,
+    0xD800, 0xDFFF, 0xFE00, 0xFE0F, 0xFEFF, 0xFEFF, 0xFFA0, 0xFFA0, 0xFFF0, 0xFFFB,
+    0xE0000, 0xE0FFF,
+)  # fmt: skip
 
 _KINDS = {
     bool: "true or false",
@@ -86,7 +97,7 @@ def problems(found):
 
 def _show(value):
     if isinstance(value, str):
-        return json.dumps(value if len(value) <= _SHOWN else value[:_SHOWN] + "…")
+        return '"%s"' % shown(value if len(value) <= _SHOWN else value[:_SHOWN] + "…")
     if isinstance(value, (dict, list)):
         return _KINDS[type(value)]
     if isinstance(value, bool) or value is None:
@@ -96,9 +107,27 @@ def _show(value):
     return str(value)
 
 
+def hidden(char):
+    """Whether a character does not show, or is taken for another one."""
+    code = ord(char)
+    return any(_HIDDEN[i] <= code <= _HIDDEN[i + 1] for i in range(0, len(_HIDDEN), 2))
+
+
+def shown(text):
+    """A text as it is, but for what does not show: that by its code point, such as <U+200B>."""
+    made = ""
+    for char in text:
+        if hidden(char):
+            char = "<U+%04X>" % ord(char)
+        elif char in '"\\':
+            char = "\\" + char
+        made += char
+    return made
+
+
 def _at(path, name):
     """The path of a key, which may be any text."""
-    return path + "." + name if _plain(name) else "%s[%s]" % (path, json.dumps(name))
+    return path + "." + name if _plain(name) else '%s["%s"]' % (path, shown(name))
 
 
 def _last(path):
@@ -140,8 +169,24 @@ def _key(path, name, value, table):
     if name in known:
         if not value:
             return None
+        if name == "remotes":
+            return _remotes(value)
         return (at, CLOUD, "info") if name in _BY_CLOUD else (at, LATER, "warning")
+    meant = _near(name, list(table) + known)
+    if meant in _HOLDERS and value and isinstance(value, (dict, list)):
+        return at, 'unknown; did you mean "%s"? What it holds is ignored' % meant, "error"
     return at, "unknown" + _meant(name, list(table) + known), "warning"
+
+
+def _remotes(value):
+    """Remotes, which are known, not yet supported: an error where they would capture."""
+    names = []
+    for entry in value if isinstance(value, list) else ():
+        if isinstance(entry, dict) and entry.get("service_configs"):
+            names.append(_show(entry.get("name")))
+    if not names:
+        return "remotes", LATER, "warning"
+    return "remotes", "%s; the collectors of %s do not run" % (LATER, ", ".join(names)), "error"
 
 
 def _later(path, name):
@@ -155,8 +200,10 @@ def _kind(path, kind, what):
     parts = kind.split(":")
     names = _TYPES[what].split()
     if parts[:2] == ["rdk", what] and parts[-1] in names:
-        level = "error" if what == "component" else "warning"
-        return path, "%s %s: %s" % (what, parts[-1], LATER), level
+        text = "%s %s: %s" % (what, parts[-1], LATER)
+        if what == "component":
+            return path, text + "; it is left out, and its collectors do not run", "error"
+        return path, text, "warning"
     return path, "unknown %s type %s%s" % (what, _show(kind), _meant(parts[-1], names)), "error"
 
 
@@ -230,7 +277,13 @@ _SAY = {
     "manager": lambda path: (
         path,
         "nothing will be captured: there are collectors, but no service of type data_manager",
-        "warning",
+        "error",
+    ),
+    "syncer": lambda path, name, names: (
+        path,
+        "nothing is sent but what is asked for: no component is named %s%s"
+        % (_show(name), _meant(name, names)),
+        "error",
     ),
 }
 
@@ -245,26 +298,11 @@ def _plain(name):
 
 def _meant(name, known):
     """The nearest known name as a question, or all of them."""
-    best = None
-    distance = min(3, len(name) // 2 + 1)  # as many slips as that are taken for a slip
-    for other in known:
-        if max(len(other), len(name)) <= _COMPARED:
-            d = _distance(name.lower(), other)
-            if d < distance:
-                best, distance = other, d
-            elif not best and len(name) > 3 and other.startswith(name):
-                best = other
+    best = _near(name, known)
     if best:
         return '; did you mean "%s"?' % best
     return "; known: %s" % ", ".join(sorted(known)) if known else ""
 
 
-def _distance(a, b):
-    """Levenshtein's distance: how many letters to insert, drop or change."""
-    row = list(range(len(b) + 1))
-    for i, x in enumerate(a):
-        before = row[0]
-        row[0] = i + 1
-        for j, y in enumerate(b):
-            before, row[j + 1] = row[j + 1], min(before + (x != y), row[j] + 1, row[j + 1] + 1)
-    return row[-1]
+def _near(name, known):
+    return borrow("cistern.config.spelling").near(name, list(known))

@@ -164,6 +164,9 @@ class _Planner:
                     self._bad("depends", "%s.depends_on[%d]" % (c.path, i), name, self._names)
         if self.plan.collectors and not manager:
             self._bad("manager", "services")
+        syncer = self.plan.service.selective_syncer_name
+        if syncer and syncer not in self._names:
+            self._bad("syncer", manager + ".attributes.selective_syncer_name", syncer, self._names)
 
     def _bad(self, code, path, *details):
         self.found.append((code, path, details))
@@ -237,12 +240,16 @@ class _Planner:
 
     def _component(self, entry, path):
         before = self.errors
+        name = entry.get("name") if _is(entry, dict) else ""
+        at = path
+        if _is(name, str) and _plain(name):
+            path += ' "%s"' % name  # by which people know it
         entry = self._take(entry, path, _COMPONENT)
         name = entry["name"]
         if name in self._names:
             self._bad("twice", path + ".name", name, self._names[name])
         elif name is not None:
-            self._names[name] = path
+            self._names[name] = at
             if not _plain(name) or name[0] in "-_":
                 self._bad("name", path + ".name", name)
         kind = _triplet(entry, "component")

@@ -24,11 +24,16 @@ _HINTS = (
     (b"/*", "; JSON has no comments"),
     (b"#", "; JSON has no comments"),
     (b"'", '; quotes are "'),
-    (b"\xe2\x80", '; quotes are ", not typographic ones'),
+    (b"\xe2\x80\x9c", '; quotes are ", not typographic ones'),
+    (b"\xe2\x80\x9d", '; quotes are ", not typographic ones'),
+    (b"\xe2\x80\x98", '; quotes are ", not typographic ones'),
+    (b"\xe2\x80\x99", '; quotes are ", not typographic ones'),
+    (b"\xe2\x80\x9e", '; quotes are ", not typographic ones'),
     (b"True", "; it is true, in small letters"),
     (b"False", "; it is false, in small letters"),
     (b"None", "; it is null"),
     (b"NaN", "; JSON has no NaN"),
+    (b"\0", "; here is a byte 0, as in UTF-16: save the file as UTF-8"),
 )
 
 
@@ -167,6 +172,8 @@ def _place(text, at, message):
 
 
 def _undecodable(text):
+    if text[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return "the text is UTF-16: save the file as UTF-8", 1, 1
     good = 0
     for line in text.split(b"\n"):
         try:
@@ -240,4 +247,14 @@ def _hint(text, at):
     for start, message in _HINTS:
         if text[at : at + len(start)] == start:
             return message
+    if text[at : at + 1] >= b"\x80":
+        # Of several bytes in UTF-8, and often one that does not show.
+        char = text[at : at + 4].split(b'"')[0]
+        while char:
+            try:
+                return "; here is the character U+%04X, which may not show: delete it" % ord(
+                    char.decode()[0]
+                )
+            except UnicodeError:
+                char = char[:-1]
     return ""

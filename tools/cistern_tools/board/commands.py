@@ -232,8 +232,7 @@ def doctor(port: Port = "") -> None:
     from cistern_tools.board import doctor as examination
     from cistern_tools.board import link, ports
 
-    if str(paths.LIB) not in sys.path:
-        sys.path.insert(0, str(paths.LIB))
+    paths.use_library()
     console = Console(soft_wrap=True, highlight=False)
     try:
         chosen = ports.choose(port)

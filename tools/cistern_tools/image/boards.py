@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import NamedTuple
 
+from cistern_tools import texts
 from cistern_tools.image import ImageError, partitions
 from cistern_tools.paths import ROOT
 
@@ -46,11 +47,14 @@ def load(name, folder=FOLDER):
     if name not in known(folder):
         raise ImageError(f"no board is called {name}; there are: {', '.join(known(folder))}")
     try:
-        about = json.loads((home / "board.json").read_text())
+        about = json.loads(texts.read(home / "board.json"))
         chip = about["mcu"]
-    except (OSError, ValueError, KeyError) as e:
+        table = texts.read(home / "partitions.csv")
+    except texts.TextError as e:
+        raise ImageError(str(e)) from None
+    except (OSError, ValueError, KeyError, TypeError) as e:
         raise ImageError(f"{home / 'board.json'} does not name the chip as mcu: {e!r}") from None
     if chip not in ARCHITECTURES:
         raise ImageError(f"board {name}: no image is made for the chip {chip}")
-    table = partitions.read_csv((home / "partitions.csv").read_text(), f"{name}/partitions.csv")
+    table = partitions.read_csv(table, f"{name}/partitions.csv")
     return Board(name, chip, about.get("product", name), table)

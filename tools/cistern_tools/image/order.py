@@ -4,15 +4,14 @@ a mistake shows at the desk and not on a board without a screen.
 
 import ipaddress
 import os
-import sys
 from pathlib import Path
 from typing import NamedTuple
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from cistern_tools import judge, paths, texts
 from cistern_tools.image import ImageError
-from cistern_tools.paths import LIB
 
 # IEEE 802.11: an SSID has 1 to 32 bytes, a WPA passphrase 8 to 63, or is 64 hexadecimal digits.
 _MAX_SSID, _LEAST_PSK, _MAX_PSK = 32, 8, 64
@@ -77,10 +76,13 @@ def wifi(text=None, file=None, open_ssid=None):
     if open_ssid:
         return _network(open_ssid, None)
     if file:
-        lines = read_file(file, "the Wi-Fi file").decode("utf-8", "replace").splitlines()
-        if len(lines) < 2:
-            raise ImageError(f"{file} must have two lines: the network's name and its password")
-        return _network(lines[0], lines[1])
+        lines = _told(texts.lines, file, "the Wi-Fi file")
+        if len(lines) != 2:
+            raise ImageError(
+                f"{file} must have two lines: the network's name and its password; "
+                f"it has {len(lines)}"
+            )
+        return _network(*lines)
     text = text or os.environ.get(WIFI_VARIABLE)
     if not text:
         raise ImageError(
@@ -97,6 +99,8 @@ def wifi(text=None, file=None, open_ssid=None):
 
 
 def _network(ssid, psk):
+    if not _is_text(ssid) or not _is_text(psk or ""):
+        raise ImageError("the network's name and password are not UTF-8: set the terminal to it")
     if not 0 < len(ssid.encode()) <= _MAX_SSID:
         raise ImageError(f"the network's name {ssid!r} is not 1 to {_MAX_SSID} bytes long")
     if psk is not None:
@@ -117,9 +121,13 @@ def ca_files(raw, name="the CA file"):
     Cistern takes apart itself.
     """
     try:
+        if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
+            texts.decode(raw, name)
         if b"-----BEGIN" not in raw:
             return {"/ca.der": x509.load_der_x509_certificate(raw).public_bytes(Encoding.DER)}
         found = x509.load_pem_x509_certificates(raw)
+    except texts.TextError as e:
+        raise ImageError(str(e)) from None
     except ValueError as e:
         raise ImageError(f"{name} holds no certificate in PEM or DER: {e}") from None
     if len(found) == 1:
@@ -129,22 +137,43 @@ def ca_files(raw, name="the CA file"):
 
 def read_secret(path):
     """The secret in a file. Raises ImageError."""
-    secret = read_file(path, "the secret").decode("utf-8", "replace").strip()
+    secret = _told(texts.secret, path, "the secret")
     if not secret:
         raise ImageError(f"{path} is empty: cistern part add writes a secret to a file")
     return secret
 
 
+def _told(read, path, what):
+    """What `read` makes of a text file. Raises ImageError."""
+    try:
+        return read(path)
+    except texts.TextError as e:
+        raise ImageError(str(e)) from None
+    except OSError as e:
+        raise ImageError(f"{what} {path} cannot be read: {e.strerror or e}") from None
+
+
+def _is_text(value):
+    """Whether it is text of an argument or the environment that was UTF-8."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def check_values(values):
     """Raise ImageError for a value that the board does not take. values: {key: text or None}."""
     for key, value in values.items():
+        if value and not _is_text(value):
+            raise ImageError(f"{key} is not UTF-8")
         if value and len(value.encode()) > _MAX_VALUE:
             raise ImageError(f"{key} has more than {_MAX_VALUE} bytes")
 
 
 def check_url(url):
     """The scheme of a cloud's URL. Raises ImageError."""
-    _device_code()
+    paths.use_library()
     from cistern.cloud.url import parse
 
     try:
@@ -178,21 +207,13 @@ def check_cloud(url, ca, part_id):
 
 def check_machine(raw, name="machine.json"):
     """What `cistern check` says: the warnings of a configuration. Raises ImageError for errors."""
-    _device_code()
-    from cistern import config
-    from cistern_tools.check import examine
-
     try:
-        _, _, problems = examine(raw)
-    except config.ConfigError as e:
-        raise ImageError(f"{name}:{e.line}:{e.column}: {e.message}") from None
-    errors = [p for p in problems if p["level"] == "error"]
-    if errors:
-        listed = "".join(f"\n  {p['path']}: {p['message']}" for p in errors)
+        judged = judge.judge(raw, name)
+    except texts.TextError as e:
+        raise ImageError(str(e)) from None
+    if judged.errors:
+        listed = "".join(f"\n  {judge.where(p)}: {p['message']}" for p in judged.errors)
         raise ImageError(f"{name} has errors (cistern check shows more):{listed}")
-    return [f"{p['path']}: {p['message']}" for p in problems if p["level"] == "warning"]
-
-
-def _device_code():
-    if str(LIB) not in sys.path:
-        sys.path.insert(0, str(LIB))
+    return [
+        f"{judge.where(p)}: {p['message']}" for p in judged.problems if p["level"] == "warning"
+    ]

@@ -20,6 +20,8 @@ import uuid
 from pathlib import Path
 from typing import NamedTuple
 
+from .. import texts
+
 FILE_NAME = "accounts.db"
 ROBOT_SECRET = "robot-secret"
 API_KEY = "api-key"
@@ -234,11 +236,13 @@ def write_secret_file(path, secret):
 
 
 def read_secret_file(path):
-    """Returns the secret in a file, without the line's end; raises AccountError."""
+    """Returns the secret in a file as boards read it (texts.secret); raises AccountError."""
     try:
-        secret = path.read_text(encoding="utf-8").rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as e:
-        raise AccountError(f"{path} cannot be read: {e}") from e
+        secret = texts.secret(path)
+    except texts.TextError as e:
+        raise AccountError(str(e)) from e
+    except OSError as e:
+        raise AccountError(f"{path} cannot be read: {e.strerror or e}") from e
     if not MIN_SECRET <= len(secret) <= MAX_SECRET:
         raise AccountError(
             f"{path}: a secret has {MIN_SECRET} to {MAX_SECRET} characters, this one {len(secret)}"

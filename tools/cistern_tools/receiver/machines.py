@@ -23,6 +23,8 @@ from viam.gen.app.v1.robot_pb2 import (
     ServiceConfig,
 )
 
+from .. import texts
+
 FOLDER = "machines"
 MAX_BYTES = 4 * 2**20  # of one configuration; a large machine has some 100 KB
 # What Viam's machine JSON may hold at top level that RobotConfig takes from here.
@@ -129,11 +131,9 @@ def _read_text(path):
     if len(raw) > MAX_BYTES:
         raise BrokenMachineError(f"{FOLDER}/{path.name}:1:1: larger than {MAX_BYTES} bytes")
     try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError as e:
-        line = raw.count(b"\n", 0, e.start) + 1
-        column = e.start - raw.rfind(b"\n", 0, e.start)
-        raise BrokenMachineError(f"{FOLDER}/{path.name}:{line}:{column}: not UTF-8") from e
+        return texts.decode(raw, f"{FOLDER}/{path.name}")
+    except texts.TextError as e:
+        raise BrokenMachineError(str(e)) from e
 
 
 def _write(path, text):
