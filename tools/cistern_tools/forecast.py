@@ -16,8 +16,10 @@ from cistern.record import Stream, read_definition
 
 BLOCK = 4096
 DAY_S = 86400
-# Turns of the board's loop that are simulated, and bounds of the time that they may stand for.
+# Turns of the board's loop that are simulated, fewer where there are more than LOOKS streams to
+# look at in each, and bounds of the time that they may stand for.
 TURNS = 20_000
+LOOKS = 16
 LEAST_S = 5
 MOST_S = 600
 # Before it, devices start: a board takes longer from its power-on to its first reading, and what a
@@ -143,7 +145,9 @@ class Forecast:
         self.streams = []
         if self._app.engine.collectors:
             rate = sum(c.frequency_hz for c in plan.collectors)
-            span_us = int(1e6 * self._span(rate + 20))  # it wakes 20 times a second
+            turns = TURNS * LOOKS // max(LOOKS, len(plan.collectors))
+            # It wakes 20 times a second.
+            span_us = int(1e6 * self._span(turns, rate + 20))
             self._port.end_us = self._port.now_us + span_us
             asyncio.run(self._app.engine.run())
             wanted = {_name(c): c for c in plan.collectors}
@@ -157,10 +161,10 @@ class Forecast:
             where, _, message = text.partition(": ")
             self.said.append((level, paths.get(where, where), message))
 
-    def _span(self, turns_per_s):
+    def _span(self, turns, turns_per_s):
         """Seconds to simulate."""
-        span = min(max(TURNS / turns_per_s, LEAST_S), MOST_S)
-        return max(span, min(FLUSHES * self._flush_s, STRETCH * TURNS / turns_per_s))
+        span = min(max(turns / turns_per_s, LEAST_S), MOST_S)
+        return max(span, min(FLUSHES * self._flush_s, STRETCH * turns / turns_per_s))
 
     def _count_parcels(self):
         append = self._app.log.append
