@@ -74,16 +74,15 @@ class Robot:
         anchor = log.anchors().get(log.boot)
         if not anchor:
             return
+        sent = [line[:] for line in journal.lines]
+        if sent:
+            try:
+                await self._send(sent)
+            except GrpcError as e:
+                sent = await borrow("cistern.cloud.lines").singly(self._send, sent, e)
+            journal.lines = [line for line in journal.lines if line not in sent]
         if self.app.losses_due:
             await borrow("cistern.losses").send(self.app, anchor)
-        if not journal.lines:
-            return
-        sent = [line[:] for line in journal.lines]
-        try:
-            await self._send(sent)
-        except GrpcError as e:
-            sent = await borrow("cistern.cloud.lines").singly(self._send, sent, e)
-        journal.lines = [line for line in journal.lines if line not in sent]
 
     async def _send(self, lines):
         log = self.app.log
