@@ -1,13 +1,14 @@
 """What an upload's failure says about what is in it: the parcel is found, the rest goes on."""
 
 from cistern.cloud.protobuf import fields
+from cistern.cloud.verdict import AWAY, BAD, DOUBT, KINDS, LATER
 from cistern.errors import GrpcError, LinkError
 from cistern.record import Stream
 from cistern.record.stream import definition
 from cistern.store import Log
 from cistern.store.ram import RamDevice
 from cistern.sync import refused
-from cistern.sync.refused import AWAY, BAD, BUSY_TRIES, DOUBT, KINDS, LATER, MAX_SUSPECTS, TRIES
+from cistern.sync.refused import BUSY_TRIES, MAX_SUSPECTS, TRIES
 from shared.test_uploader import UTC, FakeCloud, FakePort, _captured, _sync, _unsent, _uploader
 
 POISON = 77
