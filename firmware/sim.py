@@ -17,8 +17,7 @@ def prepared(settings):
     """The App of a board with these settings, ready to run, or the exit status of one that is
     not.
     """
-    from cistern.app import App
-    from cistern.borrow import place_with
+    from cistern.borrow import borrow, place_with
     from cistern.errors import CisternError
 
     if sys.implementation.name == "micropython":
@@ -31,20 +30,14 @@ def prepared(settings):
         port = Port(flash, settings["flash_size"], flash, settings["log_level"])
         if hasattr(port, "spare"):
             place_with(port.spare.put)
-        app = App(port)
         port.models_folder = settings["models"]
-        models = port.model_files()
-        if models:
-            from cistern.resources.own import load
-
-            load(models, port.log)
-        cloud = settings.get("cloud")
+        cloud = settings.get("cloud") or ()
         if cloud:
             # `cistern sim` has looked at it: a line of UTF-8, maybe with a byte order mark.
             secret = read(cloud["secret_file"]).decode().replace("\ufeff", "").strip()
-            more = cloud["server_name"], cloud["part_id"], secret
-            app.connect_to(cloud["url"], cloud["ca"], *more)
-        if app.load(settings["machine"], read(settings["machine"])):
+            cloud = cloud["url"], cloud["ca"], cloud["server_name"], cloud["part_id"], secret
+        app = borrow("cistern.setup").start(port, settings["machine"], cloud)
+        if app:
             return app
     except (CisternError, ValueError, OSError) as e:
         print("cistern sim: %s" % e, file=sys.stderr)
@@ -112,12 +105,7 @@ def main(settings):
 # Modules of Cistern are named in several ways; what CPython itself loads stays.
 known = sys.modules if sys.implementation.name == "cpython" else list(sys.modules)
 status = None
-try:
-    while status is None:
-        gc.collect()
-        status = main(json.loads(os.getenv("CISTERN_SIM")))
-except MemoryError as e:
-    text = "cistern sim: no memory, the board stops (%s): give a larger --heap" % e
-    print(text, file=sys.stderr)
-    status = 2
+while status is None:
+    gc.collect()
+    status = main(json.loads(os.getenv("CISTERN_SIM")))
 sys.exit(status)

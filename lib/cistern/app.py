@@ -25,10 +25,14 @@ class App:
     cloud.robot.Robot. components and marks: see machine.py. pace: see online.tune(). synced:
     {stream definition: readings that the cloud took since start}. memory(size): makes a buffer.
     hole: see online.HOLE. unsynced: why nothing syncs, where the board has no memory for it.
-    told, losses_due, untold_s: see losses.py.
+    told, losses_due, untold_s: see losses.py. path: of the board's own configuration. asked: the
+    cloud was asked for one since start. trial: see starts.py, None where what runs is known to be
+    good. problems: {what: sentence} of what the board runs without.
     """
 
-    unsynced = None
+    path = ""
+    asked = False
+    unsynced = trial = None
     log = clock = engine = cloud = uploader = robot = journal = revision = cloud_at = hole = None
     restarting = False
     ring_room = 0
@@ -44,32 +48,41 @@ class App:
         self.marks = {}
         self.synced = {}
         self.told = {}
+        self.problems = {}
 
-    def load(self, path, text):
-        """Take the configuration `text` of file `path`, else the last good one, else False.
+    def load(self, path, text=None, error=None):
+        """Run the configuration of the file `path`, or its `text`; False where there is none.
 
-        With a cloud, to which connect_to() comes first, its last one goes before them, and
-        without any the board waits for it.
-
-        Raises StoreError when the flash holds something that is no log of Cistern, or the folder
-        capture_dir such files, and OSError where there is no such folder.
+        With a cloud, to which connect_to() comes first, its last one goes before it. What does not
+        start is said, and the one that ran before it takes its place; with a cloud, the board then
+        waits for another where there is none. error: what ended the one that was tried.
         """
-        machine = borrow("cistern.setup").find(self, path, text)
-        if machine is None:
-            return False
-        self.take(machine)
-        return True
+        while True:
+            if isinstance(error, MemoryError):
+                self.take({})  # what was made leaves no room to look at another
+            trial = borrow("cistern.trial")
+            found = trial.after(self, text, error) if error else trial.first(self, path, text)
+            trial = None
+            if not found:
+                return False
+            try:
+                self.apply(self._planned(found))
+                borrow("cistern.starts").look(self)
+                return True
+            except Exception as e:  # whatever it is, the board must be there for a better one
+                error = e
 
-    def reload(self, text):
-        """Run the configuration `text` from now on; raises ConfigError where it is none.
+    def _planned(self, found):
+        # In a function of its own, so that the plan is all that is left of the dict.
+        return config.plan(found.pop(), borrow("cistern.resources.catalog"))
 
-        What did not change in it goes on undisturbed.
-        """
-        self.take(borrow("cistern.setup").taken(self.port, text))
+    def change(self, config, revision):
+        """Run `config`, a RobotConfig of the cloud, from now on; revision "": it has none."""
+        borrow("cistern.change").change(self, config, revision)
 
     def take(self, machine):
         """Run the configuration `machine`, a dict, from now on."""
-        self.apply(config.plan(machine, borrow("cistern.resources.catalog")))
+        self.apply(self._planned([machine]))
 
     def apply(self, plan):
         """Run what the plan names; what cannot be made is reported and left out."""
@@ -114,6 +127,7 @@ class App:
             if getattr(port, "worn", False):
                 self.restarting = True
             self.tell_losses(1)
+            self._judge(False)
             if report:
                 report(self.status())
             if seconds:
@@ -153,6 +167,18 @@ class App:
         self.engine.stop()
         if not self.engine.flush():
             self.port.log("error", "the flash log took not all readings; those in RAM are lost")
+        self._judge(True)
+
+    def _judge(self, ended):
+        """If it is time, say whether what runs is good."""
+        trial = self.trial
+        if trial:
+            due_us = trial.asked_us if self.asked else trial.due_us
+            if ended or self.port.uptime_us() > due_us:
+                try:
+                    borrow("cistern.starts").judge(self, ended)
+                except MemoryError:
+                    pass  # the next time
 
     async def finish(self, report=None, uploader=None):
         """Stop, and sync what can be synced in a few seconds.

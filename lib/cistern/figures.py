@@ -16,7 +16,7 @@ _ALL = 0xFFFF  # sectors
 
 
 def status(app):
-    """{t, boot, reset, heap_free, streams, losses} and the figures of sync().
+    """{t, boot, reset, heap_free, streams, losses, problems} and the figures of sync().
 
     t: seconds since start. reset: why the board started. heap_free: bytes that Python's heap has.
     On a chip also system_free and system_piece: bytes for Wi-Fi and TLS beside what is held for
@@ -29,6 +29,7 @@ def status(app):
     buffered (in RAM), pending (on flash and not in the cloud yet, of earlier boots as far as the
     log was looked through: see uncounted).
     losses: {stream: {reason: readings}} since the log was initialised, earlier boots included.
+    problems: sentences: what the board runs without, and why.
 
     Of each stream, where earlier boots left nothing on flash and uncounted is 0,
 
@@ -77,6 +78,7 @@ def status(app):
     found.update(_memory(app.port))
     found["streams"] = streams
     found["losses"] = losses
+    found["problems"] = list(app.problems.values())
     return found
 
 

@@ -49,7 +49,9 @@ def rebuild(app, plan):
 def _try(app, path, call, *args):
     try:
         return call(*args)
-    except Exception as e:  # a driver may raise anything; the others run
+    except KeyboardInterrupt:
+        raise
+    except BaseException as e:  # a driver may raise anything; the others run
         if isinstance(e, MemoryError) and app.engine.running:
             raise  # a start has more
         app.port.log("error", "%s: %s" % (path, e))

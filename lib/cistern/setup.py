@@ -6,75 +6,85 @@ Borrowed by the App: what it makes stays, this code does not.
 from cistern.app import App
 from cistern.borrow import borrow
 from cistern.capture.engine import Engine
-from cistern.config import ConfigError, load
 from cistern.store import Log
 from cistern.sync.clock import Clock
 
-MACHINE = "machine.json"  # the last good configuration, under this name in the port's state
 SECTOR = 4096
 RAM_SECTORS = 8  # of 149 KB of heap with Wi-Fi up, 70 KB are code and 40 KB TLS
+LEAST_SECTORS = 4  # that a log needs
 
 
 def open_log(app, capture_dir):
     """Open the log: in files of capture_dir if that is not "", else on flash, else in RAM.
 
-    Raises StoreError where something else is found, and OSError where there is no such folder.
+    What cannot be used is said and left alone, and the next one takes its place.
     """
     port = app.port
-    device = port.flash
+    app.problems.pop("log", None)
     if capture_dir:
-        from cistern.store.files import FileDevice
+        try:
+            _mount(app, _folder(port, capture_dir))
+            return
+        except Exception as e:  # a filesystem may be anything
+            _without(app, "capture_dir %s cannot have the log: %s" % (capture_dir, e), "elsewhere")
+    why = "there is no flash for the log"
+    if port.flash:
+        try:
+            _mount(app, port.flash)
+            return
+        except Exception as e:  # and so may what is on flash
+            why = "the flash cannot have the log: %s" % e
+    sectors = RAM_SECTORS
+    while not app.log:
+        try:
+            _mount(app, _ram(app, sectors))
+        except MemoryError:
+            if sectors == LEAST_SECTORS:
+                raise
+            sectors = LEAST_SECTORS
+    _without(app, why, "in %d KB of RAM, and a reset loses them" % (sectors * SECTOR // 1024))
 
-        device = FileDevice(capture_dir)
-        room = port.room(capture_dir, device.files * SECTOR)
-        device.sectors = max(device.sectors, room // SECTOR)
-    elif device is None:
-        from cistern.store.ram import RamDevice
 
-        port.log("warning", "no flash for the log: a reset loses what is not synced")
-        device = RamDevice(RAM_SECTORS)
-    app.log = Log.mount(device, port.urandom)
-    app.log.tell = port.log
-    app.clock = Clock(port, app.log)
+def _folder(port, capture_dir):
+    from cistern.store.files import FileDevice
+
+    device = FileDevice(capture_dir)
+    if device.made:
+        port.log("warning", "capture_dir %s was not there and is made" % capture_dir)
+    room = port.room(capture_dir, device.files * SECTOR)
+    device.sectors = max(device.sectors, room // SECTOR)
+    return device
 
 
-def find(app, path, text):
-    """The configuration to start with, see App.load(), or None."""
-    port = app.port
-    kept = None
-    if app.cloud_at:
-        app.revision, kept = borrow("cistern.cloud.kept").kept(port)
+def _ram(app, sectors):
+    from cistern.store.ram import RamDevice
+
+    return RamDevice(sectors, memory=app.memory)
+
+
+def _mount(app, device):
+    log = Log.mount(device, app.port.urandom)
+    log.tell = app.port.log
+    app.log = log
+    app.clock = Clock(app.port, log)
+
+
+def _without(app, why, where):
+    text = "%s; readings are kept %s" % (why, where)
+    app.problems["log"] = text
+    app.port.log("error", text)
+
+
+def open_early(app, machine):
+    """Open the log before a plan is made, which leaves the heap in pieces; not where data may have
+    to go to a folder, since the planner finds what is wrong with that.
+    """
     try:
-        machine = taken(port, text)
-    except ConfigError as e:
-        port.log("error", "%s:%d:%d: %s" % (path, e.line, e.column, e.message))
-        text = port.load_state(MACHINE)
-        if text is None and not app.cloud_at:
-            port.log("error", "there is no earlier configuration to run; mend this one")
-            return None
-        what = "running the last good configuration"
-        port.log("warning", what if text else "waiting for the cloud's configuration")
-        machine = load(text or "{}")
-    machine = kept or machine
-    if app.log is None and not _names_folder(machine):
-        # Before a plan is made, which leaves the heap in pieces.
-        open_log(app, "")
-    return machine
-
-
-def _names_folder(machine):
-    """Whether data may have to go to a folder; the planner finds what is wrong with it."""
-    try:
-        return any(s["attributes"].get("capture_dir") for s in machine["services"])
+        folder = any(s["attributes"].get("capture_dir") for s in machine["services"])
     except (AttributeError, KeyError, TypeError):
-        return True
-
-
-def taken(port, text):
-    """The dict of a configuration that is the last good one from now on. Raises ConfigError."""
-    machine = load(text)
-    port.save_state(MACHINE, text if isinstance(text, str) else text.decode())
-    return machine
+        folder = True
+    if app.log is None and not folder:
+        open_log(app, "")
 
 
 def prepare(app, plan):
@@ -96,40 +106,48 @@ def prepare(app, plan):
     )
 
 
-def start(port):
-    """The App of a board as its `setting`s and /machine.json say, ready to run; None without a
+def start(port, path="/machine.json", cloud=None):
+    """The App of a board, ready to run what the file `path` says or the cloud did; None without a
     configuration that it can run.
+
+    cloud: what App.connect_to() takes, () for none; without it the port's `setting`s say it.
     """
     app = App(port)
-    models = port.model_files()
-    if models:
-        from cistern.resources.own import load as load_models
-
-        load_models(models, port.log)
-    setting = port.setting
-    url = setting("cloud_url")
-    if url:
-        ca_file = next((f for f in ("/ca.der", "/ca.pem") if _read(f)), None)
-        try:
-            more = [setting(key) for key in ("server_name", "part_id", "secret")]
-            app.connect_to(url, ca_file, *more)
-        except (ValueError, MemoryError) as e:
-            port.log("error", "no sync: %s" % (str(e) or "not enough memory"))
-    if not app.load("/machine.json", _read("/machine.json") or b""):
+    try:
+        cloud = _settings(port) if cloud is None else cloud
+        if cloud:
+            # First of all, so that the cloud hears of what follows.
+            app.connect_to(*cloud)
+    except (ValueError, MemoryError) as e:
+        port.log("error", "no sync: %s" % (str(e) or "not enough memory"))
+    trial = borrow("cistern.trial")
+    trial.begin(app)
+    trial.load_models(app)
+    trial = None
+    if not app.load(path):
         return None
-    if url:
+    if app.cloud_at and hasattr(port, "room_for_names"):
         try:
             port.room_for_names()
         except MemoryError:
             pass  # they will want it later, or find none: whoever does says so
-    if port.restarts:
+    if getattr(port, "restarts", 0):
         port.count_restart(port, app.engine.collectors)
     return app
 
 
-def _read(path):
+def _settings(port):
+    setting = port.setting
+    url = setting("cloud_url")
+    if not url:
+        return ()
+    ca_file = next((f for f in ("/ca.der", "/ca.pem") if _is_there(f)), None)
+    return [url, ca_file] + [setting(key) for key in ("server_name", "part_id", "secret")]
+
+
+def _is_there(path):
     try:
-        with open(path, "rb") as f:
-            return f.read()
+        open(path, "rb").close()
+        return True
     except OSError:
-        return None
+        return False

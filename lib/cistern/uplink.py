@@ -30,7 +30,6 @@ def make(app):
 
 
 def _make(app, memory):
-    borrow("cistern.cloud.kept").started(app.port)
     host, port, tls, authority, scheme, part_id, secret = app.cloud_at
     connect = connector(app.port, host, port, tls, app.engine.quiet)
     channel = Channel(connect, authority, scheme, memory=memory, **app.port.channel)

@@ -58,6 +58,11 @@ class BarePort:
         self.state[name] = text
 
 
+def _reload(app, text):
+    """Run another configuration while the board runs."""
+    app.take(config.load(text))
+
+
 def _text(hz=10, **service):
     method = {"method": "Readings", "capture_frequency_hz": hz}
     config = {"type": "data_manager", "attributes": {"capture_methods": [method]}}
@@ -192,9 +197,9 @@ def test_what_did_not_change_goes_on_undisturbed():
     assert min([row[4] for row in before]) >= 8
     # Another way to say the same, in another order, as the cloud does with its floats and nulls.
     again = _machine(_sensor("b", 7.0), dict(a, attributes={"x": None, "counter": True}))
-    app.reload(json.dumps(again))
+    _reload(app, json.dumps(again))
     assert [_state(c) for c in app.engine.collectors] == before
-    app.reload(json.dumps(_machine(_sensor("c", 5), a, _sensor("b", 7, 2))))
+    _reload(app, json.dumps(_machine(_sensor("c", 5), a, _sensor("b", 7, 2))))
     running = _running(app)
     assert [_state(running[row[0].name]) for row in before] == before
     new = sorted(set(running) - {row[0].name for row in before})
@@ -213,7 +218,7 @@ def test_what_changed_is_sealed_first_and_its_counts_go_on():
     changed = _sensor("a", 10)
     for change in ({"capture_frequency_hz": 20}, {"cache_size_kb": 2}, {"tags": ["x"]}):
         _methods(changed)[0].update(change)
-        app.reload(json.dumps(_machine(changed, _sensor("b", 7))))
+        _reload(app, json.dumps(_machine(changed, _sensor("b", 7))))
         new = _running(app)["a/Readings(k=0)"]
         assert new is not a and _running(app)["b/Readings(k=0)"] is b
         row = app.status()["streams"]["a/Readings(k=0)"]
@@ -232,17 +237,17 @@ def test_what_is_left_out_is_sealed_and_gone():
     gone = _running(app)["b/Readings(k=0)"]
     both = _machine(_sensor("a", 10), dict(_sensor("b", 7)))
     _methods(both["components"][1])[0]["disabled"] = True
-    app.reload(json.dumps(both))
+    _reload(app, json.dumps(both))
     assert list(_running(app)) == ["a/Readings(k=0)"] and "b" in app.components and not closed
     assert gone.durable == gone.captured > 15
-    app.reload(json.dumps(_machine(_sensor("a", 10))))
+    _reload(app, json.dumps(_machine(_sensor("a", 10))))
     assert list(app.components) == ["a"] and closed == [1]
 
 
 def test_a_component_that_changed_is_made_anew_with_its_collectors():
     app = _app(json.dumps(_machine(_sensor("a", 10, 5), _sensor("b", 7))))
     before, parts = _running(app), dict(app.components)
-    app.reload(json.dumps(_machine(_sensor("a", 10, 5, counter=True), _sensor("b", 7))))
+    _reload(app, json.dumps(_machine(_sensor("a", 10, 5, counter=True), _sensor("b", 7))))
     after = _running(app)
     assert [after[n] is before[n] for n in sorted(after)] == [False, False, True]
     assert app.components["a"] is not parts["a"] and app.components["b"] is parts["b"]
@@ -288,7 +293,7 @@ def test_what_sits_on_a_board_follows_it():
     assert app.components["t"] is not None
     t = _running(app)["t/Readings(k=0)"]
     board, sensor = _thermometer(("A1", "35"))
-    app.reload(json.dumps(_machine(board, sensor, _sensor("b", 7))))
+    _reload(app, json.dumps(_machine(board, sensor, _sensor("b", 7))))
     assert _running(app)["t/Readings(k=0)"] is not t
     assert app.components["board"].analogs["A1"] is not reader
     # Neither the order of keys nor the spelling of numbers is a change.
@@ -298,12 +303,12 @@ def test_what_sits_on_a_board_follows_it():
     ):
         before = _running(app)["t/Readings(k=0)"]
         sensor["attributes"] = attributes
-        app.reload(json.dumps(_machine(board, sensor, _sensor("b", 7))))
+        _reload(app, json.dumps(_machine(board, sensor, _sensor("b", 7))))
     assert _running(app)["t/Readings(k=0)"] is before is not t
     # A capture method of the board is no change of the board.
     t = _running(app)["t/Readings(k=0)"]
     _capture_analogs(board, 1)
-    app.reload(json.dumps(_machine(board, sensor, _sensor("b", 7))))
+    _reload(app, json.dumps(_machine(board, sensor, _sensor("b", 7))))
     assert _running(app)["t/Readings(k=0)"] is t and len(app.engine.collectors) == 3
 
 
@@ -316,7 +321,7 @@ def test_a_component_that_could_not_be_made_is_tried_again_and_disturbs_nobody()
     b = _running(app)["b/Readings(k=0)"]
     board, sensor = _thermometer(("A1", "34"))
     sensor["attributes"]["board"] = "board"
-    app.reload(json.dumps(_machine(board, sensor, _sensor("b", 7))))
+    _reload(app, json.dumps(_machine(board, sensor, _sensor("b", 7))))
     assert sorted(_running(app)) == ["b/Readings(k=0)", "t/Readings(k=0)"]
     assert b.missed == 0
 
@@ -343,7 +348,7 @@ def test_a_text_that_is_no_configuration_leaves_everything_as_it_is():
     before = [_state(c) for c in app.engine.collectors]
     kept = dict(app.port.state)
     try:
-        app.reload('{"components": [,]}')
+        _reload(app, '{"components": [,]}')
         raise AssertionError("it was taken")
     except ConfigError as e:
         assert (e.line, e.column) == (1, 17)
@@ -354,9 +359,9 @@ def test_capture_is_switched_off_and_on_again_live():
     app = _app(json.dumps(_machine(_sensor("a", 10))))
     _captured(app)
     (before,) = app.engine.collectors
-    app.reload(json.dumps(_machine(_sensor("a", 10), capture_disabled=True)))
+    _reload(app, json.dumps(_machine(_sensor("a", 10), capture_disabled=True)))
     assert app.engine.collectors == [] and before.durable == before.captured > 25
-    app.reload(json.dumps(_machine(_sensor("a", 10))))
+    _reload(app, json.dumps(_machine(_sensor("a", 10))))
     _captured(app, 1)
     assert app.engine.collectors[0].captured >= 9
 
@@ -366,7 +371,7 @@ def test_settings_of_the_data_manager_take_effect_live():
     assert (app.engine.flush_us, app.log.delete_every_nth) == (1000000, 5)
     (a,) = app.engine.collectors
     settings = {"flush_interval_ms": 250, "delete_every_nth_when_disk_full": 2}
-    app.reload(json.dumps(_machine(_sensor("a", 10), **settings)))
+    _reload(app, json.dumps(_machine(_sensor("a", 10), **settings)))
     assert (app.engine.flush_us, app.log.delete_every_nth) == (250000, 2)
     assert app.engine.collectors == [a]
 
@@ -407,7 +412,7 @@ def test_rings_that_the_board_has_no_memory_for_are_refused_largest_first():
     # What runs keeps its memory; the code and the connection that came meanwhile are foreseen.
     port.free = 9000
     before = [_state(c) for c in app.engine.collectors]
-    app.reload(json.dumps(_machine(*parts, _sensor("e", 100))))
+    _reload(app, json.dumps(_machine(*parts, _sensor("e", 100))))
     assert [_state(c) for c in app.engine.collectors][:3] == before
     assert "e/Readings(k=0)" in _running(app) and len(port.lines) == 2
     # A board always has room for some larger ones, whatever else it carries.
@@ -506,10 +511,10 @@ def test_borrowed_code_is_given_back():
         app.connect_to("http://127.0.0.1:1", None, None, "part", "secret")
         text = json.dumps(_machine(_sensor("a", 10), _sensor("b", 7)))
         assert app.load("machine.json", text)
-        app.reload(text.replace("b", "c"))
+        _reload(app, text.replace("b", "c"))
         app.go_online()
         app.clock.on_date("Sun, 22 Nov 2026 16:31:51 GMT")
-        app.reload(text)
+        _reload(app, text)
         gc.collect()
         left = [n for n in borrowed if n in sys.modules]
         assert not left and len(set(borrowed)) > 8, borrowed
@@ -518,58 +523,6 @@ def test_borrowed_code_is_given_back():
     finally:
         for place in places:
             place.borrow = borrow
-
-
-def _push(app):
-    """The cloud gives the board "r2", and there is no memory for its component."""
-    fake = borrow_module.keep("cistern.resources.fake")
-    pushed = borrow_module.borrow("cistern.cloud.machine")
-    build = fake.build
-
-    def no_room(*args):
-        raise MemoryError("memory allocation failed")
-
-    fake.build = no_room
-    pushed.read_config = lambda config: json.loads(_text().replace('"c"', '"d"'))
-    try:
-        pushed.change(app, b"", "r2")
-    finally:
-        fake.build = build
-
-
-def _kept(port):
-    return borrow_module.borrow("cistern.cloud.kept").kept(port)
-
-
-def test_a_push_that_there_is_no_memory_for_is_taken_by_a_restart():
-    """Part of what ran is gone by then: without one its streams would be missing for good."""
-    app = _app(_text())
-    app.engine.running = True
-    _push(app)
-    revision, machine = _kept(app.port)
-    assert app.restarting and revision == "r2" and machine["components"][0]["name"] == "d"
-
-
-def test_nor_is_it_pushed_again_where_there_is_no_memory_to_keep_it():
-    app = _app(_text())
-    app.engine.running = True
-    port, save = app.port, app.port.save_state
-
-    def short(name, text):
-        if "components" in text:
-            raise MemoryError("memory allocation failed")
-        save(name, text)
-
-    port.save_state = short
-    _push(app)
-    assert app.restarting and _kept(port) == ("r2", None)
-    assert [text for level, text in port.lines if level == "error" and "refused" in text]
-
-
-def test_at_a_start_what_there_is_no_memory_for_is_left_out():
-    app = _app(_text())
-    _push(app)
-    assert not app.restarting and app.engine.collectors == []
 
 
 class RunningPort(BarePort):

@@ -45,13 +45,17 @@ class Port:
         return None
 
     def log(self, level, text):
-        raise AssertionError(text)
+        if "was not there and is made" not in text:
+            raise AssertionError(text)
 
 
 class Board:
     """The App as far as open_log() knows it."""
 
+    log = None
+
     def __init__(self, folder, total=TOTAL):
+        self.problems = {}
         self.port = Port()
         real = esp32_files.os
         esp32_files.os = Filesystem(folder, total)

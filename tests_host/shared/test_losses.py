@@ -128,7 +128,7 @@ class Life:
             if ref and ref.sector not in [r.sector for r in self.refs]:
                 app.log.set_aside(ref)
         elif what == 16:
-            app.reload(_text(("x", "y", "alone")[dice(3)], self.nth, self.folder))
+            app.take(json.loads(_text(("x", "y", "alone")[dice(3)], self.nth, self.folder)))
         elif what == 17:
             self.start()
         elif what == 18 and isinstance(self.port.flash, Wearing):

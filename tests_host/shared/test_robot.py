@@ -4,8 +4,8 @@ import asyncio
 import json
 from binascii import unhexlify
 
+from cistern import change
 from cistern.cloud.journal import LINE_BYTES, LOG_BYTES, MAX_LINE, Journal
-from cistern.cloud.kept import STATE, keep, kept, started
 from cistern.cloud.machine import read_config, read_struct
 from cistern.cloud.plain import field
 from cistern.cloud.protobuf import Writer, fields, find
@@ -28,6 +28,7 @@ GOLDEN = (
 )
 UTC = 1795365111000000
 CONFIG, LOG, RESTART = "Config", "Log", "NeedsRestart"
+NEW = "cloud_2.json"  # where a configuration is kept that is not known as good yet
 
 
 class Machine:
@@ -50,7 +51,8 @@ class Machine:
         self.now = 0
         self.up = True
         self.revision = None
-        self.restarting = self.losses_due = False
+        self.restarting = self.losses_due = self.asked = False
+        self.problems = {}
         self.refuses = None
         self.log = self._print
         self.journal = Journal(self, "s3cret")
@@ -94,13 +96,20 @@ class Machine:
             raise answer
         return answer
 
+    path = "machine.json"
+    cloud_at = True
+    trial = None
+
+    def change(self, config, revision):
+        change.change(self, config, revision)
+
     def take(self, machine):
         if self.refuses:
             raise self.refuses
         self.ran.append(machine)
 
-    def reload(self, text):
-        self.ran.append(text)
+    def load(self, path, text=None, error=None):
+        self.ran.append((path, error))
 
     def at(self, method):
         """Seconds of the calls of a method."""
@@ -192,12 +201,8 @@ def test_the_clouds_configuration_runs_and_is_kept():
     app = Machine(Config=_answer())
     _run(app, 5)
     assert [m["components"][0]["name"] for m in app.ran] == ["a"] and app.revision == "r1"
-    assert app.calls[0][2] == field(1, "part-1")
-    again = Machine()
-    again.state = app.state
-    revision, machine = kept(again)
-    assert revision == "r1" and machine == app.ran[0]
-    assert any("last time" in text for _, text in again.said)
+    assert app.calls[0][2] == field(1, "part-1") and app.asked
+    assert json.loads(app.state[NEW].partition("\n")[2]) == app.ran[0]
 
 
 def test_it_is_asked_for_every_ten_seconds_or_as_configured_and_changes_once():
@@ -218,10 +223,13 @@ def test_one_that_is_refused_leaves_the_old_one_and_is_reported_once():
         app.answers[CONFIG] = bad if bad is not None else _answer("b", "r2")
         app.refuses = None if bad is not None else ValueError("no such thing")
         _run(app, 60, robot)
-        assert len(app.ran) == 1, bad
-        assert "r1" in app.state[STATE]
         errors = [t for level, t in app.said if level in ("error", "warning")]
-        assert len(errors) == 1, (bad, errors)
+        if bad is None:
+            # The one before is taken up again, which says why.
+            assert app.ran[1:] == [("machine.json", app.refuses)] and not errors
+        else:
+            assert len(app.ran) == 1 and "r1" in app.state[NEW], bad
+            assert len(errors) == 1, (bad, errors)
         app.answers[CONFIG] = _answer("c", "r3")
         app.refuses = None
         _run(app, 30, robot)
@@ -243,68 +251,17 @@ def test_when_the_cloud_has_it_no_more_the_boards_own_runs_again():
     robot = _run(app, 5)
     app.answers[CONFIG] = GrpcError(5, "gone")
     _run(app, 60, robot)
-    assert app.ran[1:] == ["own"] and kept(app) == (None, None)
+    assert app.ran[1:] == [("machine.json", None)] and not app.state[NEW]
 
 
 def test_other_errors_change_nothing():
     for error in (GrpcError(9, "file broken"), GrpcError(13, "x"), LinkError("call", "deadline")):
         app = Machine(Config=_answer())
-        app.state["machine.json"] = "own"
         robot = _run(app, 5)
         app.answers[CONFIG] = error
         _run(app, 60, robot)
-        assert len(app.ran) == 1 and "r1" in app.state[STATE]
+        assert len(app.ran) == 1 and "r1" in app.state[NEW] and app.asked
         assert len([t for _, t in app.said if str(error) in t]) == 1
-
-
-def test_what_cannot_be_kept_as_json_is_no_obstacle_at_the_next_start():
-    app = Machine()
-    for text in ('r1\n{"a": nan', "r1", "", None):
-        app.state[STATE] = text
-        assert kept(app) == (None, None)
-    keep(app, "r9", {"components": [1.5]})
-    assert kept(app) == ("r9", {"components": [1.5]})
-
-
-def _no_room():
-    """A board that had no memory for "r2" while it ran "r1"."""
-    app = Machine(Config=_answer())
-    robot = _run(app, 5)
-    app.answers[CONFIG] = _answer("b", "r2")
-    app.refuses = MemoryError("memory allocation failed")
-    _run(app, 20, robot)
-    return app
-
-
-def _next_start(app):
-    again = Machine()
-    again.state = app.state
-    return again, kept(again)
-
-
-def test_one_that_there_is_no_room_for_is_taken_by_a_restart():
-    app = _no_room()
-    assert app.restarting and "r1" in app.state[STATE]
-    app, (revision, machine) = _next_start(app)
-    assert revision == "r2" and machine["components"][0]["name"] == "b"
-    started(app)
-    assert "r2" in app.state[STATE]
-    _, (revision, machine) = _next_start(app)
-    assert revision == "r2" and machine["components"][0]["name"] == "b"
-
-
-def test_one_that_does_not_even_start_is_not_tried_for_ever():
-    app = _no_room()
-    app, _ = _next_start(app)  # which ends before started()
-    for _ in range(2):
-        app, (revision, machine) = _next_start(app)
-        # As what the cloud has it is known, so that it is not taken again.
-        assert revision == "r2" and machine["components"][0]["name"] == "a"
-        started(app)
-        assert "r1" in app.state[STATE]
-    assert not any("did not start" in text for _, text in app.said), "it is said once"
-    keep(app, "r3", {"components": []})
-    assert _next_start(app)[1] == ("r3", {"components": []})
 
 
 # The log.
@@ -381,47 +338,6 @@ def test_lines_that_were_not_taken_are_sent_again_with_what_came_meanwhile():
     texts = [t for _, _, t in _sent(app)[-1]]
     assert texts[0] == "old" and "new" in texts
     assert app.journal.lines == []
-
-
-def test_a_line_that_the_cloud_refuses_costs_itself_only():
-    for status in (2, 3, 11, 13):
-        app = Machine(Config=_answer())
-        call = app.call
-
-        async def picky(path, message, call=call, status=status):
-            if b"poison" in bytes(message):
-                raise GrpcError(status, "no such text")
-            return await call(path, message)
-
-        app.call = picky
-        for text in ("a", "poison", "b", "more poison", "c"):
-            app.logged("error", text)
-        _run(app, 25)
-        arrived = [t for lines in _sent(app) for _, _, t in lines]
-        assert [t for t in arrived if len(t) == 1] == ["a", "b", "c"], arrived
-        assert not [line for line in app.journal.lines if "poison" in line[2]]
-
-
-def test_lines_wait_where_the_cloud_takes_none():
-    for status in (1, 2, 7, 8, 13, 14, 16):
-        app = Machine(Config=_answer(), Log=GrpcError(status, "disk"))
-        for i in range(12):
-            app.logged("error", "line %d" % i)
-        robot = _run(app, 25)
-        assert len(app.at(LOG)) <= 3 * 5 and len(app.journal.lines) >= 12
-        app.answers[LOG] = b""
-        _run(app, 25, robot)
-        assert len([t for lines in _sent(app)[-1:] for _, _, t in lines]) >= 12
-
-
-def test_half_a_character_in_a_line_is_a_question_mark():
-    app = Machine(Config=_answer())
-    half = json.loads('"\\ud83c"')
-    app.logged("error", "bad answer: <" + half + "> at 5 °C")
-    app.logged("error", half)
-    _run(app, 5)
-    texts = [t for _, _, t in _sent(app)[0]]
-    assert texts[:2] == ["bad answer: <?> at 5 °C", "?"]
 
 
 def test_a_line_that_is_said_again_while_it_is_sent_is_not_lost():
@@ -504,4 +420,4 @@ def test_a_cloud_that_is_away_is_asked_less_often_and_once_a_round():
     app.up = True
     app.answers = {CONFIG: _answer(), LOG: b"", RESTART: b""}
     _run(app, 70)
-    assert app.ran and json.loads(app.state[STATE].split("\n")[1]) == app.ran[0]
+    assert app.ran and json.loads(app.state[NEW].split("\n")[1]) == app.ran[0]

@@ -5,7 +5,6 @@ Borrowed when a configuration is new.
 
 import struct
 
-from cistern.borrow import borrow
 from cistern.cloud.protobuf import MAX_DEPTH, fields
 
 # Fields of ComponentConfig and ServiceConfig by number: those of text, and the others.
@@ -14,40 +13,6 @@ _COMPONENT.update({7: "service_configs", 8: "attributes"})
 _SERVICE = {1: "name", 2: "namespace", 3: "type", 6: "model", 9: "api", 5: "depends_on"}
 _SERVICE.update({10: "service_configs", 4: "attributes"})
 _RESOURCE_LEVEL = {1: "type", 2: "attributes"}
-
-
-def change(app, config, revision):
-    """Have the board run `config`, a RobotConfig; where the revision is "", the cloud has none.
-
-    What it cannot be is said, and the old one goes on.
-    """
-    before, app.revision = app.revision, revision
-    log, name = app.port.log, revision[:12]
-    try:
-        if name:
-            machine = read_config(config)
-            try:
-                app.take(machine)
-            except MemoryError:
-                # TLS has what it takes; at the start there is more. Some of what ran may be gone.
-                app.restarting = True
-                borrow("cistern.cloud.kept").keep_for_restart(app.port, revision, machine)
-                log("warning", "the board restarts to take the cloud's configuration %s" % name)
-                return
-            _keep(app.port, revision, machine)
-            log("info", "the cloud's configuration %s runs" % name)
-        else:
-            log("info", "the cloud has no configuration for this part; the board's own runs")
-            text = before and app.port.load_state("machine.json")
-            if text:
-                _keep(app.port, "", None)
-                app.reload(text)
-    except Exception as e:  # such as no memory for it
-        log("error", "the cloud's configuration %s is refused: %s" % (name, e))
-
-
-def _keep(*what):
-    borrow("cistern.cloud.kept").keep(*what)
 
 
 def read_config(config):

@@ -17,10 +17,10 @@ OFFLINE_MS = 60000
 class Robot:
     """The part's side of RobotService.
 
-    app: has port, cloud, log, journal, take(machine), reload(text); losses_due: whether the cloud
-    has yet to hear of losses; revision: of the configuration
-    that runs, "" for the board's own, None for not known yet; and restarting, which is set to have
-    it restart. poll_ms: how often the cloud is asked.
+    app: has port, cloud, log, journal, change(config, revision); losses_due: whether the cloud has
+    yet to hear of losses; revision: of the configuration that runs, "" for the board's own, None
+    for not known yet; asked, which is set when the cloud has answered that question; and
+    restarting, which is set to have it restart. poll_ms: how often the cloud is asked.
     """
 
     poll_ms = 10000
@@ -33,7 +33,7 @@ class Robot:
     async def run(self):
         """Ask for ever. What fails is said once and asked again; the rest goes on."""
         # Not a whole fleet at once.
-        wait = self.poll_ms * self.app.port.urandom(1)[0] >> 10
+        wait = min(self.poll_ms, OFFLINE_MS) * self.app.port.urandom(1)[0] >> 10
         jobs = ("configuration", self._config), ("log", self.send_log), ("restart", self._restart)
         while True:
             await self.app.port.sleep_ms(wait)
@@ -64,9 +64,11 @@ class Robot:
             revision = str(find(config or b"", 15) or b"-", "utf-8")
         except GrpcError as e:
             if e.status not in (NOT_FOUND, UNIMPLEMENTED):
+                self.app.asked = True
                 raise
         if revision != self.app.revision:
-            borrow("cistern.cloud.machine").change(self.app, config, revision)
+            self.app.change(config, revision)
+        self.app.asked = True
 
     async def send_log(self):
         """Send the lines that wait, and what was lost."""
@@ -74,21 +76,13 @@ class Robot:
         anchor = log.anchors().get(log.boot)
         if not anchor:
             return
-        sent = [line[:] for line in journal.lines]
-        if sent:
-            try:
-                await self._send(sent)
-            except GrpcError as e:
-                sent = await borrow("cistern.cloud.lines").singly(self._send, sent, e)
-            journal.lines = [line for line in journal.lines if line not in sent]
         if self.app.losses_due:
             await borrow("cistern.losses").send(self.app, anchor)
-
-    async def _send(self, lines):
-        log = self.app.log
-        anchor = log.anchors()[log.boot]
+        if not journal.lines:
+            return
+        sent = [line[:] for line in journal.lines]
         w = Writer()
-        for at, level, text, count in reversed(lines):
+        for at, level, text, count in reversed(sent):
             n = w.n
             w.field(5, text if count == 1 else "%s (%d times)" % (text, count))
             w.field(4, "cistern")
@@ -98,6 +92,7 @@ class Robot:
             w.field(2, level)
             w.head(2, n)
         await self.call("Log", w)
+        journal.lines = [line for line in journal.lines if line not in sent]
 
     async def _restart(self):
         now = self.app.port.uptime_us()

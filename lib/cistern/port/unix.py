@@ -11,6 +11,9 @@ from cistern.port import stream_mpy
 from cistern.port.esp32_spare import REGIONS, Spare
 from cistern.port.pc import PcPort
 
+# Where the heap is as small as a chip's, what stays is kept together as there (port/esp32.py).
+_SMALL_HEAP = 1000000
+_GARBAGE = 8192
 _APART = 16  # bytes between memories that are not one
 _WORDS = 2 if sys.maxsize > 1 << 32 else 1
 
@@ -24,11 +27,16 @@ class Port(PcPort):
     """
 
     name = "unix"
+    # Bytes that are to be free when a board has started, without a cloud and with one: for what is
+    # borrowed, and for the link and TLS, which here is in the heap, too. These two take 40 KB.
+    least_heap = (48000, 64000)
     channel = {}
     sleep_ms = staticmethod(asyncio.sleep_ms)
 
     def __init__(self, *flash):
         super().__init__(*flash)
+        if gc.mem_free() < _SMALL_HEAP:
+            gc.threshold(_GARBAGE)
         regions = []
         size = 0
         for at, end in REGIONS:

@@ -13,6 +13,9 @@ from cistern.resources.attributes import check as check_table
 
 __all__ = ("ResourceError", "Sensor", "Source", "fields", "load", "register")
 
+# They are found on a board, and importing one would start everything again.
+_PROGRAMS = ("main", "boot")
+
 _loading = ""
 
 
@@ -43,24 +46,32 @@ def load(paths, log):
     for path in paths:
         folder, _, file = path.rpartition("/")
         name = file.rsplit(".", 1)[0]
-        if _exists(name):
-            log("error", "%s: a module named %s exists already: rename the file" % (path, name))
-            continue
-        known = len(own_models)
-        _loading = path
-        sys.path.insert(0, folder)
+        added = False
         try:
+            if _exists(name):
+                text = "%s: a module named %s exists already: rename the file"
+                log("error", text % (path, name))
+                continue
+            known = len(own_models)
+            _loading = path
+            sys.path.insert(0, folder)
+            added = True
             __import__(name)
             if len(own_models) == known:
                 log("warning", "%s: registers no model: it must call register()" % path)
-        except Exception as e:  # whatever a user's file does, the others are loaded
+        except KeyboardInterrupt:
+            raise  # somebody wants the REPL
+        except BaseException as e:  # whatever a user's file does, the others are loaded
             log("error", place(e, path))
         finally:
-            sys.path.remove(folder)
+            if added:
+                sys.path.remove(folder)
 
 
 def _exists(name):
     """Whether an import would find, or hide, something that is not the user's file."""
+    if name in _PROGRAMS:
+        return True
     try:
         __import__(name)
     except ImportError:

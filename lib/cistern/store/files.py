@@ -17,24 +17,29 @@ def _names(folder):
 
 
 class FileDevice:
-    """One file a sector in `folder`, which is made if absent.
+    """One file a sector in `folder`, which is made if absent, with those that it lies in.
 
     A missing file is an erased sector, and one that is short is erased behind its end; so files
     grow as a log is written, which FAT and littlefs do best. Every write is on the medium when it
     returns.
 
-    files: how many there are. sectors: files of 4096 bytes at most; never fewer than reach to the
-    last one that is there, which may be the newest of the log.
+    made: the folder was absent. files: how many there are. sectors: files of 4096 bytes at most;
+    never fewer than reach to the last one that is there, which may be the newest of the log.
     """
 
     def __init__(self, folder, sectors=0):
         self._folder = folder.rstrip("/")
         self.sectors = sectors
         self.files = 0
-        try:
-            os.mkdir(self._folder)
-        except OSError:
-            pass
+        self.made = False
+        at = 0
+        while at >= 0:
+            at = self._folder.find("/", at + 1)
+            try:
+                os.mkdir(self._folder if at < 0 else self._folder[:at])
+                self.made = True
+            except OSError:
+                pass
         for name in _names(self._folder):  # raises if it is not there after all
             if len(name) == 8 and name[:4].isdigit() and name[4:].lower() == ".log":
                 self.files += 1

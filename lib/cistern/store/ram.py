@@ -4,13 +4,18 @@ nothing.
 
 
 class RamDevice:
-    """`sectors` blocks of `sector_size` bytes with the face of a flash partition."""
+    """`sectors` blocks of `sector_size` bytes with the face of a flash partition.
 
-    def __init__(self, sectors, sector_size=4096):
+    memory: makes a bytearray of a size.
+    """
+
+    def __init__(self, sectors, sector_size=4096, memory=bytearray):
         self._sectors = sectors
         self._size = sector_size
-        self._data = bytearray(b"\xff" * (sectors * sector_size))
+        self._data = memory(sectors * sector_size)
         self._view = memoryview(self._data)
+        for n in range(sectors):
+            RamDevice.ioctl(self, 6, n)
 
     def readblocks(self, n, buf, off=0):
         """Fill `buf` from byte `off` of block `n`."""

@@ -129,8 +129,8 @@ class ADC:
         return self._at
 
     def read_uv(self):
-        """Microvolts: of a TMP36 from 0 to 52 °C."""
-        return 500000 + self.read_u16() * 8
+        """Microvolts."""
+        return self.read_u16() * 50
 
 
 class SPI:
