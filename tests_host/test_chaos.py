@@ -149,7 +149,8 @@ def test_what_is_as_promised_is_not_complained_about():
         _evidence(),
         _evidence(range(12)),  # durable since the last status
         _evidence([0, 1, 2, 5, 6, 7, 8, 9], losses=[("log_full", 2), ("late", 7)]),
-        _evidence(range(9), kept=[("set aside", "s", 1, 9)]),
+        _evidence(range(9), kept=[("set aside", "s", 1, 9)], losses=[("refused", 1)]),
+        _evidence(losses=[("late", 3)], told={("s/Readings", "late"): 3}),
         _evidence(range(9), kept=[("unsent", "s", 1, 9)], drained=False),
         _evidence(losses=[("log_full", 10)]),  # let go, although in the cloud: no answer had come
     ):
@@ -170,6 +171,11 @@ def test_what_is_as_promised_is_not_complained_about():
         (_evidence(kept=[("unsent", "s", 1, 10)]), "1 readings are still on the flash"),
         (_evidence([]), "nothing is in the cloud"),
         (_evidence(range(95)), "times from"),
+        (_evidence(range(9), kept=[("set aside", "s", 1, 9)]), "1 of 1 missing"),
+        (
+            _evidence(losses=[("late", 3)], told={("s/Readings", "late"): 2}),
+            "the receiver was told of the losses",
+        ),
         (_evidence(conflicts=2), "2 parcels came again with other readings"),
         (
             _evidence(counted={"unsent": 0, "set aside": 1, "lost": 0}),
@@ -179,6 +185,12 @@ def test_what_is_as_promised_is_not_complained_about():
 )
 def test_a_broken_promise_is_found(evidence, words):
     assert words in "\n".join(verify(evidence, {"s": 1})["s"].wrong)
+
+
+def test_a_status_that_does_not_add_up_is_found():
+    evidence = _evidence()
+    evidence.boots[0].unbalanced = {"s": ["s/Readings: captured is not durable"]}
+    assert "captured is not durable" in "\n".join(verify(evidence, {"s": 1})["s"].wrong)
 
 
 def test_marks_on_the_flash_that_nobody_allowed_are_found():

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import itertools
 import json
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import pyarrow.parquet
 import pytest
 
 from cistern.port.nor import NorFile
-from cistern.record import Ring, Shape, Stream
+from cistern.record import Reader, Ring, Shape, Stream, read_definition
 from cistern.store import Log
 
 UTC = 1795365111000000
@@ -133,3 +134,64 @@ def test_what_is_no_flash_is_not_erased(tmp_path, content):
     assert done.returncode != 0 and "no flash file" in done.stderr
     assert path.read_bytes() == content
     assert "name one of" in _erase("--yes").stderr
+
+
+def _states(path):
+    done = _dump(path)
+    assert done.returncode == 0, done.stderr
+    found = {}
+    for line in done.stdout.splitlines():
+        row = json.loads(line)
+        found.setdefault(row["state"], []).append(row["data"]["n"])
+    return found, done.stderr
+
+
+def _filling(path, sectors, nth):
+    """Fill a log with numbers, of which some are sent and some refused; yield it and what was sent
+    after each.
+    """
+    log = Log.mount(NorFile(str(path), sectors * 4096), lambda n: bytes(range(n)))
+    log.delete_every_nth = nth
+    ring = Ring(Stream("rdk:component:sensor", "s", "Readings"), 4000, 10000)
+    buf = bytearray(2048)
+    sent = set()
+    for n in itertools.count():
+        ring.put_payload(n * 10000, 0, {"n": n, "text": "x" * 100})
+        sealed = ring.seal(buf, n * 10000, n * 10000)
+        log.append(sealed.definition, sealed.payload, sealed.readings)
+        ring.release()
+        if n % 50 == 49:
+            cursor = log.unsent()
+            for _ in range(2 + 3 * (n % 100 == 99)):
+                ref = cursor.next()
+                shape = read_definition(ref.definition)[1]
+                for _, _, values in Reader(shape, log.read(ref, buf)):
+                    sent.add(shape.payload(values)["n"])
+                assert log.mark_sent(ref)
+            log.set_aside(cursor.next())
+        yield log, sent
+        while log.maintain(10**6, lambda: 0):
+            pass
+
+
+@pytest.mark.parametrize("nth", [0, 5])
+def test_what_was_given_up_is_not_called_sent(tmp_path, nth):
+    path = tmp_path / "flash.bin"
+    gone = "thinned" if nth else "log_full"
+    filling = _filling(path, 24, nth)
+    while True:
+        log, sent = next(filling)
+        # A sector that is given up is erased soon.
+        if gone in {reason for _, reason in log.stats().lost} and 0 in log.sequence:
+            seen, said = _states(path)
+            if "set aside" in seen:
+                break
+    losses = {reason: n for (_, reason), n in log.stats().lost.items()}
+    assert seen.keys() <= {"given up", "thinned", "sent", "unsent", "set aside"}
+    assert len(seen["unsent"]) == sum(log.stats().unsent_readings.values())
+    assert not set(seen["unsent"]) & set(seen["thinned" if nth else "given up"])
+    assert set(seen["sent"]) <= sent
+    assert f"{losses['refused']} readings of s/Readings, refused" in said
+    assert f"{losses[gone]} readings of s/Readings, {gone}" in said
+    given_up = len(seen.get("given up", ())) + len(seen.get("thinned", ()))
+    assert 0 < given_up <= losses.get("log_full", 0) + losses.get("thinned", 0)

@@ -107,7 +107,23 @@ def test_it_catches_a_loss_that_is_counted_after_the_sector_is_gone(monkeypatch)
 
     real = full._give_up
     monkeypatch.setattr(full, "_give_up", give_up)
-    assert "are counted" in caught(steps=300)
+    assert any("are counted" in caught(seed, 300) for seed in range(1, 8))
+
+
+def test_it_catches_a_refusal_that_is_counted_without_the_parcels_name(monkeypatch):
+    def set_aside(self, ref):
+        self.append_drop(ref.definition, "refused", ref.readings, 0, 0)
+        return self.mark(ref, 0x0F)
+
+    monkeypatch.setattr(Log, "set_aside", set_aside)
+    assert any("are set aside" in caught(seed, 300) for seed in range(1, 8))
+
+
+def test_it_catches_a_late_acknowledgement_that_stays_lost(monkeypatch):
+    from cistern.store import full
+
+    monkeypatch.setattr(full, "arrived", lambda log, ref: True)
+    assert any("are gone" in caught(seed, 300) for seed in range(1, 8))
 
 
 def test_it_catches_names_that_are_used_again(monkeypatch):

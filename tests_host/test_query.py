@@ -104,7 +104,7 @@ def test_odd_values_stay_valid_json(data):
         ("SELECT 1; DELETE FROM reading", "one statement"),
         ("", "SELECT"),
         ("SELEC", "syntax error"),
-        ("SELECT * FROM reading_s", "there are logs, readings, streams, uploads"),
+        ("SELECT * FROM reading_s", "there are logs, losses, readings, streams, uploads"),
         ("SELECT temperature FROM readings", "readings has time, part, component"),
     ],
 )

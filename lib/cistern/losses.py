@@ -16,7 +16,7 @@ from cistern.store import REASONS
 
 # What a line of the cloud's log begins with; docs/CLOUD.md has the rest.
 MARK = "readings lost: "
-LOGGER = "cistern.losses"
+LOGGER = "cistern-losses"  # unlike any name of a module, which the bundle would change
 # A stream with more bytes of names is told by its CRC32 alone.
 MAX_STREAM = 1000
 # So many lines of up to 1.3 KB in one request.

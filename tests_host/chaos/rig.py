@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from binascii import crc32
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,10 +19,11 @@ from chaos.names import NAME
 from cistern.port.nor import NorFile
 from cistern.store import Log
 from cistern_tools import mpy, paths
-from cistern_tools.flashlog import read_definition, read_image
+from cistern_tools.flashlog import FlashLog, read_definition, read_image
 from cistern_tools.query import connect
 from cistern_tools.receiver.accounts import Accounts
 from net_support import Certificates
+from shared.balance import unbalanced
 
 HERE = Path(__file__).parent
 # Hz of each counter; the last sends most parcels, the first ones with one reading.
@@ -31,8 +33,7 @@ FLUSH_MS = 300  # a third of the default: more and smaller parcels, so more requ
 POLL_S = 1  # after which a board hears of a new configuration
 SCALE = 400  # how much shorter the waits after failures are, for everybody
 DEADLINE_MS = 1000  # of a call, instead of 20 s
-SECTOR = 4096  # of the flash log
-SENT = 0x0F  # bits of a parcel's first byte that are cleared when it is marked as sent
+NOTHING = FlashLog("", 0)
 # Modules one by one, with names and compiler that experiments need, take more than the product.
 HEAP = "512K"
 # What a board says of the cloud's configuration that it runs, at start or when there is another.
@@ -62,7 +63,9 @@ class Boot:
     """One start of the board. start, end: UTC seconds in which it captured.
 
     streams: the last status of each component; flash: {component: the number after the last one
-    that was on the flash at its end}; orderly: it ended by itself.
+    that was on the flash at its end}; orderly: it ended by itself. earlier: {stream: readings}
+    that were on the flash, to be sent, when it began; unbalanced: {component: what is wrong with
+    the sums of its statuses, in sentences}.
     """
 
     number: int
@@ -71,6 +74,8 @@ class Boot:
     streams: dict = field(default_factory=dict)
     flash: dict = field(default_factory=dict)
     orderly: bool = False
+    earlier: dict = field(default_factory=dict)
+    unbalanced: dict = field(default_factory=dict)
 
 
 class Receiver:
@@ -192,7 +197,12 @@ class Device:
         self.close()
         number = len(self.boots) + 1
         settings = {**self._settings, "boot": number}
-        self.boots.append(Boot(number, time.time()))
+        earlier = Counter()
+        for parcel in (self.look() or NOTHING).parcels:
+            if parcel.state == "unsent":
+                stream = read_definition(parcel.definition)
+                earlier[f"{stream['component_name']}/{stream['method']}"] += parcel.readings
+        self.boots.append(Boot(number, time.time(), earlier=earlier))
         size = "--flash-size", self._size
         self._off = False
         self.board = power_on(self._machine, self.flash, self._link, settings, *size, *more)
@@ -207,6 +217,10 @@ class Device:
         boot = self.boots[-1]
         boot.end = time.time()
         boot.orderly = self.board.process.returncode == 0
+        for status in self.board.statuses():
+            for text in unbalanced(status, boot.earlier):
+                name = text.partition("/")[0]
+                boot.unbalanced[name] = [f"start {boot.number} of the board: {text}"]
         for status in reversed(self.board.statuses()):
             for name, row in status["streams"].items():
                 boot.streams.setdefault(name.partition("/")[0], row)
@@ -225,17 +239,15 @@ class Device:
         """
         if not self.flash.exists():
             return None
-        image = self.flash.read_bytes()
         try:
-            log = read_image(image)
+            log = read_image(self.flash.read_bytes())
         except ValueError:
             return None
-        # Not by the parcels' states: a sector let go as a whole counts as sent there.
         for parcel in log.parcels:
             stream = read_definition(parcel.definition)
             key = f"#{crc32(parcel.definition):08x}"
             self.streams[key] = "/".join((stream["component_name"], stream["method"]))
-            if not image[parcel.block * SECTOR + int(parcel.name.partition(".")[2])] & SENT:
+            if parcel.state == "sent":
                 self.sent.add(parcel.name)
         return log
 

@@ -222,6 +222,12 @@ class Experiment:
             drained,
             self.receiver.rows("SELECT coalesce(sum(conflicts), 0) FROM streams")[0][0],
             self.device.counted(),
+            {
+                (f"{component}/{method}", reason): count
+                for component, method, reason, count in self.receiver.rows(
+                    "SELECT component, method, reason, count FROM losses"
+                )
+            },
         )
 
 

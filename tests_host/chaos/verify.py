@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
 # What costs readings that were numbered; the other reasons are of deadlines that got no number.
-COUNTED = ("log_full", "thinned", "ring_full", "other")
+COUNTED = ("log_full", "thinned", "ring_full", "flash_full", "refused", "other")
 INVALID_ARGUMENT = 3
 LATER = float("inf")
 CLOCK_S = 0.2  # process start and clock against the board's own times
@@ -43,7 +43,8 @@ class Evidence:
     "component/method"}, for losses of what is on the flash no more. drained: the board had said
     that nothing is pending. conflicts: parcels that came with other readings than those stored
     under their name. counted: what the firmware's own log says of the flash, {"unsent", "set
-    aside", "lost": readings}.
+    aside", "lost": readings}. told: what the receiver heard of losses in the end, {("component/
+    method", reason): readings}.
     """
 
     boots: list
@@ -55,6 +56,7 @@ class Evidence:
     drained: bool = True
     conflicts: int = 0
     counted: dict | None = None
+    told: dict | None = None
 
 
 def verify(evidence, sensors):
@@ -78,6 +80,7 @@ def verify(evidence, sensors):
         if unsent and evidence.drained:
             tally.wrong.append(f"{name}: {unsent} readings are still on the flash, unsent")
         _losses(tally, name, evidence)
+        tally.wrong += [text for boot in evidence.boots for text in boot.unbalanced.get(name, ())]
         if not tally.stored:
             tally.wrong.append(f"{name}: nothing is in the cloud at all")
     for (component, boot), numbers in stored.items():
@@ -91,6 +94,13 @@ def verify(evidence, sensors):
     }
     if evidence.counted not in (None, found):
         text = f"the firmware counts {evidence.counted} on its flash, the decoder {found}"
+        tallies[next(iter(tallies))].wrong.append(text)
+    lost = Counter()
+    for loss in evidence.flash.losses:
+        stream = evidence.streams.get(loss["stream"], loss["stream"])
+        lost[stream, loss["reason"]] += loss["readings"]
+    if evidence.told not in (None, dict(lost)):
+        text = f"the receiver was told of the losses {evidence.told}, the flash has {dict(lost)}"
         tallies[next(iter(tallies))].wrong.append(text)
     return tallies
 
@@ -154,7 +164,7 @@ def _boot(tally, boot, name, stored, kept, times, most):
 
 
 def _losses(tally, name, evidence):
-    """What is missing must have been counted as lost, and nothing else.
+    """What is missing or set aside must have been counted as lost, and nothing else.
 
     A reading that the cloud has may be counted as lost if the log had to let it go before the
     answer came: the board could not know better.
@@ -164,13 +174,14 @@ def _losses(tally, name, evidence):
         if stream == f"{name}/Readings" and loss["reason"] in COUNTED:
             tally.dropped += loss["readings"]
     unsure = sum(c == name and p not in evidence.sent for c, _, _, _, p in evidence.stored)
-    extra = tally.dropped - tally.missing
+    gone = tally.missing + tally.aside
+    extra = tally.dropped - gone
     if extra < 0:
         where = "; ".join(tally.gaps)
-        text = f"{name}: {-extra} of {tally.missing} missing readings were never counted: {where}"
+        text = f"{name}: {-extra} of {gone} missing readings were never counted: {where}"
         tally.wrong.append(text)
     elif extra > unsure:
-        text = f"{name}: {tally.dropped} counted as lost, only {tally.missing} are missing"
+        text = f"{name}: {tally.dropped} counted as lost, only {gone} are missing"
         tally.wrong.append(text)
     else:
         tally.overlap += extra

@@ -41,7 +41,9 @@ class Model:
     the log; gone: readings that the log gave up, by definition. writing, marking, setting,
     telling: what an operation that has not returned is about. Power cuts turn them into maybe:
     parcels that may be there or not, and again: parcels in the cloud or set aside that may be
-    offered again; told_most: losses that may have been counted.
+    offered again; told_most, aside_most: losses that may have been counted; unsure: readings whose
+    mark a power cut left weak, so that they may have read as sent when their sector was given up,
+    and were taken off the losses when they arrived once more.
     """
 
     def __init__(self):
@@ -57,6 +59,8 @@ class Model:
         self.boot = 0
         self.anchors = {}
         self.told_most = {}
+        self.aside_most = {}
+        self.unsure = {}
         self.maybe = set()
         self.again = set()
         self.writing = self.marking = self.setting = self.telling = None
@@ -72,6 +76,8 @@ class Model:
             "names",
             "told",
             "told_most",
+            "aside_most",
+            "unsure",
             "gone",
             "anchors",
             "maybe",
@@ -89,6 +95,8 @@ class Model:
         if self.setting is not None:
             self.kept.pop(self.setting, None)
             self.maybe.add(self.setting)
+            d = definition_of(self.setting)
+            self.aside_most[d] = self.aside_most.get(d, 0) + readings_of(self.setting)
         if self.telling:
             self.told_most[self.telling] = self.told_most.get(self.telling, 0) + 3
         self.writing = self.marking = self.setting = self.telling = None
@@ -130,8 +138,10 @@ class World:
         model.boot = self.log.boot
         model.writing = None
 
-    def sync(self, count):
-        """Sync uploads the oldest parcel and more of its stream, then marks them."""
+    def sync(self, count, meanwhile=0):
+        """Sync uploads the oldest parcel and more of its stream, then marks them. meanwhile:
+        parcels that capture appends before the answer comes.
+        """
         cursor = self.log.unsent()
         ref = cursor.next()
         refs = []
@@ -140,6 +150,8 @@ class World:
             if n is not None:
                 refs.append((ref, n))
             ref = cursor.next(ref.definition)
+        for _ in range(meanwhile):
+            self.append()
         for ref, n in refs:
             self.upload(ref, n)
 
@@ -150,6 +162,9 @@ class World:
         model.kept.pop(n, None)
         model.maybe.discard(n)
         model.marking = n
+        if n in model.again and self.log.sequence[ref.block] != ref.sector:
+            d = definition_of(n)
+            model.unsure[d] = model.unsure.get(d, 0) + readings_of(n)
         self.log.mark_sent(ref)
         model.marking = None
         model.again.discard(n)
@@ -160,11 +175,11 @@ class World:
         n = self.seen(ref) if ref else None
         if n is not None:
             self.model.setting = n
-            self.log.set_aside(ref)
-            self.model.aside.add(n)
-            self.model.kept.pop(n, None)
-            self.model.maybe.discard(n)
-            self.model.again.discard(n)
+            if self.log.set_aside(ref):
+                self.model.aside.add(n)
+                self.model.kept.pop(n, None)
+                self.model.maybe.discard(n)
+                self.model.again.discard(n)
             self.model.setting = None
 
     def drop(self):
@@ -192,7 +207,7 @@ class World:
         if x < 0.60 or (x < 0.76 and not self.model.online):
             self.append()
         elif x < 0.76:
-            self.sync(self.rng.choice((1, 1, 3, 8)))
+            self.sync(self.rng.choice((1, 1, 3, 8)), self.rng.choice((0, 0, 0, 20)))
         elif x < 0.78:
             self.set_aside()
         elif x < 0.80:
@@ -268,12 +283,15 @@ class World:
             key = crc32(d)
             readings = model.gone.get(d, 0) + self._readings(missing, d)
             counted = lost.get((key, "log_full"), 0)
-            # Parcels set aside are counted when their sector is given up, and so are those that
-            # may be there.
-            more = self._readings(model.aside, d) + self._readings(model.maybe, d)
-            more += self._readings(model.again, d)
-            if not readings <= counted <= readings + more:
+            # Parcels that may be there may be counted when their sector is given up.
+            more = self._readings(model.maybe, d) + self._readings(model.again, d)
+            if not readings - model.unsure.get(d, 0) <= counted <= readings + more:
                 raise Violation(f"{readings} readings of {d} are gone, {counted} are counted")
+            aside = self._readings(model.aside, d)
+            most = aside + model.aside_most.get(d, 0)
+            refused = lost.get((key, "refused"), 0)
+            if not aside <= refused <= most and not (self.forgetful and aside <= refused):
+                raise Violation(f"{aside} readings of {d} are set aside, {refused} are counted")
             told, most = model.told.get(d, 0), model.told_most.get(d, 0)
             if not told <= lost.get((key, "ring_full"), 0) <= told + most:
                 raise Violation(

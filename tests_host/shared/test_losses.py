@@ -1,6 +1,7 @@
 """Every reading is in one place, or counted as lost where people look."""
 
 import asyncio
+import gc
 import json
 import os
 
@@ -167,6 +168,8 @@ def _capture(app, seconds):
 
 def _live(seed, steps, device, **more):
     life = Life(seed, device, **more)
+    if hasattr(gc, "freeze"):
+        gc.freeze()  # borrowing collects garbage, which takes long where pytest is in memory, too
     try:
         for _ in range(steps):
             life.step()
@@ -174,6 +177,9 @@ def _live(seed, steps, device, **more):
     except Exception:
         print("seed", seed)
         raise
+    finally:
+        if hasattr(gc, "freeze"):
+            gc.unfreeze()
     return life
 
 
@@ -188,9 +194,9 @@ def _remove(folder):
 
 def test_a_boards_status_adds_up_at_every_moment_of_its_life():
     reasons = set()
-    for seed in range(1, 4):
+    for seed in range(1, 3):
         for nth in (5, 0):
-            life = _live(seed, 120, RamDevice(12 if nth else 7), nth=nth)
+            life = _live(seed, 150, RamDevice(12 if nth else 7), nth=nth)
             for row in life.status()["losses"].values():
                 reasons.update(row)
     assert {"log_full", "thinned", "refused"} <= reasons, reasons

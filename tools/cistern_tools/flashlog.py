@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 
 MAGIC, VERSION = b"CSt", 1
 SECTOR_HEAD, RECORD_HEAD, PAGE = 32, 8, 256
-DEFINITION, BOOT, ANCHOR, DROP, STATE = 0xF0, 0xF1, 0xF2, 0xF3, 0xF4
+DEFINITION, BOOT, ANCHOR, DROP, STATE, REFUSED = 0xF0, 0xF1, 0xF2, 0xF3, 0xF4, 0xF5
 REASONS = (
     "other",
     "log_full",
@@ -27,7 +27,10 @@ REASONS = (
     "source_slow",
     "stalled",
     "flash_full",
+    "refused",
 )
+LOG_FULL, THINNED = 1, 2
+GIVEN_UP = {LOG_FULL: "given up", THINNED: "thinned"}
 NULL, FALSE, TRUE, INT, F32, F64, STRING, BYTES, TIME, STRUCT, LIST, U16, ANY, OPTIONAL = range(
     1, 15
 )
@@ -40,7 +43,11 @@ class NotALogError(ValueError):
 
 @dataclass
 class Parcel:
-    """A run of readings. name: "sector.index"; state: unsent, sent or set aside."""
+    """A run of readings. name: "sector.index".
+
+    state: unsent, sent, set aside (refused by the cloud), given up (the log was full; the sector
+    is not erased yet) or thinned (the same, of a log that was nearly full).
+    """
 
     name: str
     block: int
@@ -237,20 +244,28 @@ def read_image(image, sector_size=4096):
     for block in odd:
         what = "no valid header: an erase or a header was cut short, or the sector is broken"
         log.damage.append({"block": block, "offset": 0, "what": what})
-    definitions, losses = {}, {}
+    definitions, losses, named = {}, {}, {}
     for sequence, block, boot, seed, data in sorted(sectors):
-        _read_sector(log, definitions, losses, sequence, block, boot, seed, data)
+        _read_sector(log, definitions, losses, named, sequence, block, boot, seed, data)
+    for parcel in log.parcels:
+        sector = parcel.name.partition(".")[0]
+        if parcel.state == "unsent":
+            parcel.state = named.get(parcel.name) or named.get(sector) or "unsent"
     names = {crc32(d): read_definition(d) for d in definitions.values()}
     for (key, reason), count in losses.items():
         stream = names.get(key)
         name = "/".join((stream["component_name"], stream["method"])) if stream else f"#{key:08x}"
-        log.losses.append({"stream": name, "reason": REASONS[reason], "readings": count})
+        known = REASONS[reason] if reason < len(REASONS) else f"reason {reason}"
+        log.losses.append({"stream": name, "reason": known, "readings": count})
     return log
 
 
-def _read_sector(log, definitions, losses, sequence, block, boot, seed, data):
+def _read_sector(log, definitions, losses, named, sequence, block, boot, seed, data):
+    """named: {sequence or name: state} of what records and headers say of others' parcels."""
     numbers = {}
-    done = data[24] == 0
+    if data[24] == 0:
+        # Nothing in it is needed: what was not sent was given up, by a count that may be gone.
+        named.setdefault(str(sequence), GIVEN_UP[LOG_FULL])
     for at, state, kind, body, now in _records(log, block, seed, data, boot):
         boot = now
         if kind == DEFINITION:
@@ -261,14 +276,22 @@ def _read_sector(log, definitions, losses, sequence, block, boot, seed, data):
         elif kind == DROP:
             key, reason, count = struct.unpack_from("<IBI", body)
             losses[key, reason] = losses.get((key, reason), 0) + count
+        elif kind == REFUSED:
+            of, index, key, reason, count = struct.unpack_from("<IHIBI", body)
+            losses[key, reason] = losses.get((key, reason), 0) + count
+            named[f"{of}.{index}"] = "set aside"
         elif kind == STATE:
-            _read_state(log, losses, body)
+            before = dict(losses)
+            victim = _read_state(log, losses, body)
+            grew = {r for (key, r), n in losses.items() if n > before.get((key, r), 0)}
+            if victim:
+                named[str(victim)] = GIVEN_UP[THINNED if THINNED in grew else LOG_FULL]
         elif kind < DEFINITION:
             if kind not in numbers:
                 what = f"parcel {sequence}.{at} needs definition {kind}, which is damaged"
                 log.damage.append({"block": block, "offset": at, "what": what})
                 continue
-            name = "sent" if done or not state & 15 else "unsent" if state >> 4 else "set aside"
+            name = "sent" if not state & 15 else "unsent" if state >> 4 else "set aside"
             readings = struct.unpack_from("<H", body)[0]
             log.parcels.append(
                 Parcel(f"{sequence}.{at}", block, boot, name, readings, numbers[kind], body[2:])
@@ -281,7 +304,7 @@ def _anchor(log, boot, anchor):
 
 
 def _read_state(log, losses, body):
-    _victim, n = struct.unpack_from("<IB", body)
+    victim, n = struct.unpack_from("<IB", body)
     for i in range(n):
         boot, *anchor = struct.unpack_from("<IQQI", body, 5 + 24 * i)
         _anchor(log, boot, anchor)
@@ -289,6 +312,7 @@ def _read_state(log, losses, body):
     for at in range(5 + 24 * n, len(body), 9):
         key, reason, count = struct.unpack_from("<IBI", body, at)
         losses[key, reason] = count
+    return victim
 
 
 def _records(log, block, seed, data, boot):

@@ -55,7 +55,7 @@ def query(
         bool, typer.Option("--csv", help="CSV with a line of column names.")
     ] = False,
 ):
-    """Ask the receiver's data with SQL: views readings, streams, uploads and logs."""
+    """Ask the receiver's data with SQL: views readings, streams, uploads, losses and logs."""
     if as_json and as_csv:
         fail("choose one of --json and --csv")
     try:

@@ -3,13 +3,12 @@
 from struct import pack
 
 from cistern.errors import StoreError
-from cistern.store.full import lose
+from cistern.store.full import append_state, lose
 from cistern.store.state import REASONS, loss_key
 
 const = int  # MicroPython's compiler knows const() by its name
 
 _ASIDE = const(0x0F)
-_STATE = const(0xF4)
 _REFUSED = const(0xF5)
 _SIZE = const(15)  # of the record's body
 _REASON = REASONS.index("refused")
@@ -28,7 +27,7 @@ def set_aside(log, ref):
         log.append_record(_REFUSED, body)
         if log.sequence[ref.block] != ref.sector:
             # The flash failed, another sector was begun, and the parcel's was the oldest.
-            log.append_record(_STATE, log.state.pack(0))
+            append_state(log)
             return False
     except StoreError:
         pass  # flash that takes nothing: the next state that can be written has the count

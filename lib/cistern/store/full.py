@@ -11,6 +11,7 @@ _DEFINITION = const(0xF0)
 _STATE = const(0xF4)
 _DONE_AT = const(24)
 _BAD = const(-2)
+_TRIES = const(4)
 _LOG_FULL = REASONS.index("log_full")
 _THINNED = REASONS.index("thinned")
 # Sectors whose parcels may be on their way to the cloud: an upload of 32,000 bytes takes parcels
@@ -56,6 +57,19 @@ def lose(log, definition, code, readings):
         log.lost_of.add(definition)
 
 
+def append_state(log, victim=0):
+    """Make the totals durable; victim: the sequence of the sector whose loss they count, or 0."""
+    for _ in range(_TRIES):
+        # Where this begins a sector, that may cost another one, and the totals change.
+        size = 0
+        while size < len(log.state.pack(0)):
+            size = len(log.state.pack(0))
+            log.prepare(None, size)
+        if log.append_once(_STATE, log.state.pack(victim)):
+            return
+    raise StoreError("the flash takes no count of what is lost")
+
+
 def _give_up(log, b, code, record):
     victim = log.sequence[b]
     if record:
@@ -69,7 +83,7 @@ def _give_up(log, b, code, record):
     # Count and name in one record: a power cut after it cannot make the loss count twice.
     try:
         if record:
-            log.append_record(_STATE, log.state.pack(victim))
+            append_state(log, victim)
         gone = log.sequence[b] != victim
     except StoreError:
         gone = None
@@ -79,7 +93,7 @@ def _give_up(log, b, code, record):
             log.state.lose(loss_key(definition, code), -lost[definition])
         if gone is None:
             raise StoreError("the flash cannot be written: no sector of the log can be given up")
-        log.append_record(_STATE, log.state.pack(0))
+        append_state(log)
         return
     if log.census:
         log.census.forget(b)
@@ -105,7 +119,7 @@ def arrived(log, ref):
     """The cloud has a parcel whose sector was given up meanwhile: its readings are not lost."""
     log.state.lose(loss_key(ref.definition, log.given_up[ref.sector]), -ref.readings)
     try:
-        log.append_record(_STATE, log.state.pack(0))
+        append_state(log)
     except StoreError:
         pass  # the next state that can be written has it
     return True

@@ -82,9 +82,13 @@ class Writer:
     def append_record(self, kind, body, definition=None):
         """Make a record durable that is no parcel."""
         for _ in range(_TRIES):
-            if self.prepare(definition, len(body)) >= 0 and self._write(kind, self._head, body):
+            if self.append_once(kind, body, definition):
                 return
         self._give_up()
+
+    def append_once(self, kind, body, definition=None):
+        """Try to: False if the sector failed."""
+        return self.prepare(definition, len(body)) >= 0 and self._write(kind, self._head, body)
 
     def _give_up(self):
         raise StoreError("the flash cannot be written: it is worn out or write-protected")
@@ -134,7 +138,9 @@ class Writer:
         if self.walk.enter(self.block) and self._write(_BOOT, self._head, pack("<I", self.boot)):
             self.booted = True
             if not self.stated:
-                self.append_record(_STATE, self.state.pack(0))
+                from cistern.store.full import append_state
+
+                append_state(self)
             self._spare()
         return self.booted
 

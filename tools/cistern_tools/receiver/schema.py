@@ -1,6 +1,6 @@
 """The receiver's database: tables, views and versions."""
 
-VERSION = 1  # PRAGMA user_version; a file with a greater one was written by a newer receiver
+VERSION = 2  # PRAGMA user_version; a file with a greater one was written by a newer receiver
 APPLICATION_ID = 0x63697374  # "cist": tells our file from any other SQLite database
 
 SQL = """
@@ -142,3 +142,39 @@ SELECT
     part, level, message, logger, host, caller, stack, fields
 FROM log;
 """
+
+# What boards say that they lost: totals, of which the latest one counts.
+LOSSES = """
+CREATE TABLE loss (
+    id INTEGER PRIMARY KEY,
+    part TEXT NOT NULL,
+    log_id BLOB NOT NULL,           -- of the flash log that counts them
+    definition TEXT NOT NULL,       -- CRC32 of the stream's definition, 8 hex digits
+    reason TEXT NOT NULL,
+    count INTEGER NOT NULL,
+    component_type TEXT,            -- NULL where the board did not know the stream any more
+    component TEXT,
+    method TEXT,
+    params TEXT,
+    first_ns INTEGER NOT NULL,
+    last_ns INTEGER NOT NULL,
+    boot INTEGER NOT NULL,          -- of the board, and how long it ran, when it said so
+    uptime_ms INTEGER NOT NULL,
+    UNIQUE (part, log_id, definition, reason)
+);
+CREATE INDEX loss_definition ON loss (part, definition);
+
+CREATE VIEW losses AS
+SELECT
+    part, coalesce(component, '#' || definition) AS component, method, params, reason,
+    sum(count) AS count,
+    strftime('%Y-%m-%dT%H:%M:%SZ', min(first_ns) / 1000000000, 'unixepoch') AS first,
+    strftime('%Y-%m-%dT%H:%M:%SZ', max(last_ns) / 1000000000, 'unixepoch') AS last,
+    component_type
+FROM loss
+GROUP BY part, component_type, coalesce(component, '#' || definition), method, params, reason
+HAVING sum(count) > 0;
+"""
+
+# version of a file → what makes it the next one.
+UPGRADES = {1: LOSSES}

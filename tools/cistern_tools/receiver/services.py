@@ -19,7 +19,7 @@ from viam.gen.app.v1.robot_pb2 import (
 from viam.gen.proto.rpc.v1.auth_grpc import AuthServiceBase
 from viam.gen.proto.rpc.v1.auth_pb2 import AuthenticateResponse
 
-from . import accounts, machines, payload, uploads
+from . import accounts, losses, machines, payload, uploads
 from .complaints import Complaints
 from .gate import acting_for, reply, request_of
 
@@ -127,17 +127,22 @@ class Robot(UnimplementedRobotServiceBase):
         )
 
     async def Log(self, stream):  # noqa: N802 - the service's own name
-        """Stores a part's log lines."""
+        """Stores a part's log lines, and what they say that the part lost."""
         request = await request_of(stream)
         part = self._own(request.id)
+        caller = acting_for(part)
         if len(request.logs) > MAX_LOG_ENTRIES:
             raise GRPCError(
                 Status.INVALID_ARGUMENT,
                 f"{len(request.logs)} log entries at once, at most {MAX_LOG_ENTRIES} are possible",
             )
         rows = [_log_row(part, i, entry) for i, entry in enumerate(request.logs)]
+        lost = ()
+        if caller.kind == accounts.ROBOT_SECRET:  # programs write lines, but no part's losses
+            said = (losses.read_loss(row[4], row[5], row[1]) for row in rows)
+            lost = [loss for loss in said if loss]
         if rows:
-            await self._store(lambda store: store.add_logs(rows))
+            await self._store(lambda store: store.add_logs(rows, part, lost))
         await reply(stream, LogResponse())
 
     async def NeedsRestart(self, stream):  # noqa: N802 - the service's own name

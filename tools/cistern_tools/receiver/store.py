@@ -19,6 +19,7 @@ FILE_NAME = "readings.db"
 # Pages kept in memory: the tail of the time index of some 10 million readings.
 CACHE_KIB = 16 * 1024
 WAL_BYTES = 64 * 2**20  # the WAL file is cut back to this after a checkpoint
+MAX_LOSSES = 100_000  # rows of a part: some 20 MB; of a board one for each stream and reason
 LOG_ROWS = 1_000_000  # device log lines kept: about 200 MB
 MAX_CACHED_IDS = 100_000  # streams, tag sets and logs remembered: some 50 MB
 DIGEST_BYTES = 8  # one collision in 2^64 is acceptable: a digest only decides about a warning
@@ -111,10 +112,12 @@ class Store:
             if empty:
                 db.execute("PRAGMA journal_mode = WAL")
                 db.executescript(
-                    f"BEGIN; {schema.SQL}; PRAGMA application_id = {schema.APPLICATION_ID};"
+                    f"BEGIN; {schema.SQL}; {schema.LOSSES};"
+                    f"PRAGMA application_id = {schema.APPLICATION_ID};"
                     f"PRAGMA user_version = {schema.VERSION}; COMMIT;"
                 )
             check_version(db, self.path)
+            self._upgrade()
             (mode,) = db.execute("PRAGMA journal_mode = WAL").fetchone()
             if mode != "wal":
                 raise StoreError(
@@ -126,6 +129,14 @@ class Store:
             db.execute("PRAGMA busy_timeout = 10000")
         except sqlite3.DatabaseError as e:
             raise StoreError(f"{self.path} cannot be used: {e}") from e
+
+    def _upgrade(self):
+        (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        for old in range(version, schema.VERSION):
+            self._db.executescript(
+                f"BEGIN; {schema.UPGRADES[old]}; PRAGMA user_version = {old + 1}; COMMIT;"
+            )
+            log.info("%s is of version %d now", self.path, old + 1)
 
     def close(self):
         """Closes the database; SQLite then moves the WAL into it."""
@@ -250,8 +261,10 @@ class Store:
         found[key] = row[0]
         return row[0]
 
-    def add_logs(self, rows):
-        """Stores a device's log lines: rows of the table `log` without its id."""
+    def add_logs(self, rows, part="", losses=()):
+        """Stores a device's log lines: rows of the table `log` without its id; and what they say
+        that the part lost.
+        """
         with _Transaction(self._db) as db:
             db.executemany(
                 "INSERT INTO log"
@@ -260,6 +273,49 @@ class Store:
                 rows,
             )
             db.execute("DELETE FROM log WHERE id <= (SELECT max(id) FROM log) - ?", (LOG_ROWS,))
+            for loss in losses:
+                self._add_loss(part, loss)
+
+    def _add_loss(self, part, loss):
+        """Takes a total, unless a later one is here: what is told again adds nothing."""
+        db = self._db
+        key = (part, loss.log_id, loss.definition, loss.reason)
+        known = db.execute(f"SELECT 1 FROM loss WHERE {_LOSS_KEY}", key).fetchone()
+        if not known:
+            (rows,) = db.execute("SELECT count(*) FROM loss WHERE part = ?", (part,)).fetchone()
+            if rows >= MAX_LOSSES:
+                log.warning("part %s told of %d kinds of losses; more are not stored", part, rows)
+                return
+        db.execute(
+            "INSERT INTO loss (part, log_id, definition, reason, count, component_type, component,"
+            " method, params, first_ns, last_ns, boot, uptime_ms)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            " ON CONFLICT (part, log_id, definition, reason) DO UPDATE SET"
+            " first_ns = min(first_ns, excluded.first_ns),"
+            " last_ns = iif(excluded.count > count, max(last_ns, excluded.last_ns), last_ns),"
+            " count = excluded.count, boot = excluded.boot, uptime_ms = excluded.uptime_ms"
+            " WHERE (excluded.boot, excluded.uptime_ms) >= (boot, uptime_ms)",
+            (
+                *key,
+                loss.count,
+                *loss.stream,
+                *(loss.first_ns, loss.last_ns, loss.boot, loss.uptime_ms),
+            ),
+        )
+        # What a definition's stream is called the board may know at one time only.
+        named = db.execute(
+            "SELECT component_type, component, method, params FROM loss"
+            " WHERE part = ? AND definition = ? AND component IS NOT NULL LIMIT 1",
+            (part, loss.definition),
+        ).fetchone()
+        db.execute(
+            "UPDATE loss SET component_type = ?, component = ?, method = ?, params = ?"
+            " WHERE part = ? AND definition = ? AND component IS NULL",
+            (*(loss.stream if loss.stream[1] else named or loss.stream), part, loss.definition),
+        )
+
+
+_LOSS_KEY = "part = ? AND log_id = ? AND definition = ? AND reason = ?"
 
 
 class _Transaction:
