@@ -13,7 +13,7 @@ help:
 	@echo "make setup     only make $(VENV), with the cistern command in it"
 	@echo "make coverage  the branches of the wire that no test takes (there are none)"
 	@echo "make powercut  cut the power at 100,000 points of the flash log's life (15 minutes at most)"
-	@echo "make chaos     2,000 failures of network, cloud and power: nothing lost, nothing doubled (15 minutes at most)"
+	@echo "make chaos     2,000 failures of network, cloud and power: nothing lost, nothing doubled; and a chip whose cloud is away for hours (30 minutes at most)"
 	@echo "make timing    an hour of board time on a virtual clock: lateness, misses, CPU, beside two rivals"
 	@echo "make fuzz      10 minutes of hostile bytes against HTTP/2 and gRPC"
 	@echo "make bench     the figures of README and docs, measured here"
@@ -71,6 +71,7 @@ powercut: setup
 
 chaos: setup
 	$(BIN)/python tests_host/chaos --seed $(SEED)
+	OUTAGE_HOURS=1 $(BIN)/python -m pytest -q tests_host/test_outages.py
 
 timing: setup
 	$(BIN)/python tests_host/timing --seed $(SEED)

@@ -82,6 +82,8 @@ AWAY = {**FACTS["wifi"], "connected": False}
         ({"utc": 946684860}, "clock", "warning", "not set", "UDP port 123"),
         ({"utc": FACTS["utc"] - 600}, "clock", "warning", "-597 s", "time server"),
         ({"values": {**VALUES, "secret": False}}, "cloud", "bad", "secret", "--secret-file"),
+        ({"cloud": "ETIMEDOUT", "system": 50000}, "cloud", "bad", "ETIMEDOUT", "firewall"),
+        ({"cloud": "ETIMEDOUT", "system": 900}, "cloud", "warning", "not known", "cistern status"),
         ({"values": {**VALUES, "cloud_url": "x"}}, "cloud", "bad", "'x'", "--cloud URL"),
         ({"cloud": "ECONNREFUSED"}, "cloud", "bad", "ECONNREFUSED", "firewall"),
         ({"ca": None}, "certificate", "bad", "no CA", "--ca FILE"),

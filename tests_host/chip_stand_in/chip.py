@@ -25,11 +25,13 @@ MODULES = (
 HEAP = 1024 * 1024
 
 
-def command(folder, image, ssid, psk, *options):
+def command(folder, image, ssid, psk, *options, jumps=None):
     """The command of a chip on which `image` was flashed; None for the one of the last time.
 
     ssid, psk: of the network that there is. What the chip writes goes to folder/chip.bin, and to
-    folder/nvs.json what it writes to its NVS.
+    folder/nvs.json what it writes to its NVS. jumps: None for the PC's time, or {"until_s": when
+    Ctrl-C comes, "outside": [[second, what the network is like from then on]]} on a clock that
+    goes on when all wait (device/outside_behaviour.py).
     """
     folder = Path(folder)
     flash, store = folder / "chip.bin", folder / "nvs.json"
@@ -49,6 +51,7 @@ def command(folder, image, ssid, psk, *options):
         "ssid": ssid,
         "psk": psk,
         "rtc": str(rtc),
+        "jumps": jumps,
     }
     (folder / "chip.json").write_text(json.dumps(settings))
     interpreter = micropython_command()

@@ -73,7 +73,10 @@ async def dial(host, port, tls, look_up, room):
         await _writable(sock)
         name = None
         stream = sock
-        if tls:
+        if not tls:
+            if room:
+                await room()
+        else:
             name = tls.get("server_name") or host
             context = await _context(tls, room)
             if alpn:

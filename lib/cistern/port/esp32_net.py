@@ -15,6 +15,8 @@ JOIN_MS = 12000
 # 16 KB in, one of 4 KB out, and what is smaller (MBEDTLS_SSL_IN_CONTENT_LEN, _OUT_CONTENT_LEN).
 WIFI_RESERVE = (14336,)
 TLS_RESERVE = (17408, 5120, 5120, 5120)
+# With less, what is held included, no handshake comes to its end: packets are lost for it.
+_ENOUGH = 40000
 # So many connections in a row that failed for want of memory may end in a restart.
 _HOPELESS = 6
 NO_MEMORY = "not enough memory to connect"
@@ -36,13 +38,14 @@ class Net:
         self._port = port
         self._busy = False  # something was written since rest()
         self._again = 0  # uptime from which the radio may be told to try anew
-        self._wifi = self._tls = self._stream = None
+        self._wifi = self._tls = Reserve()
+        self._stream = None
         self._failed = 0
         self.doubted = False
         self.wrong = 0
 
     def reserve(self, tls):
-        """Hold what Wi-Fi, and where `tls` is True TLS, will need, while the program is loaded."""
+        """Hold what Wi-Fi, and where `tls` is True TLS, need, while there is no connection."""
         self._wifi = Reserve(*WIFI_RESERVE)
         if tls:
             self._tls = Reserve(*TLS_RESERVE)
@@ -94,42 +97,57 @@ class Net:
             raise LinkError("connect", NO_MEMORY) from None
 
     async def _connect(self, host, port, tls, timeout_ms):
-        if self._wifi:
+        if not self._port.wlan or not self._port.wlan.isconnected():
             await self._wifi.release()
-        await self.join()
+            await self.join()
+        # What is loaded now must not take it.
+        self._wifi.hold()
         if self._port.utc_us() is None or self.doubted:
             await self.learn_time()
         self.wake()
         self._port.tidy()
-        hold = self._tls if tls else None
-        room = hold and hold.release
         stream = None
         try:
-            stream = await stream_mpy.connect(host, port, tls, timeout_ms, self.look_up, room)
+            stream = await stream_mpy.connect(
+                host, port, tls, timeout_ms, self.look_up, self._make_room
+            )
         finally:
-            if hold and not stream:
-                hold.hold()
+            if not stream:
+                self._hold()
+        self._stream = stream
         stream.on_write = self.wake
-        if hold:
-            self._stream = stream
-            stream.on_close = self._over
+        stream.on_broken = self._hold
+        stream.on_close = self._over
         return stream
+
+    async def _make_room(self):
+        await self._wifi.release()
+        await self._tls.release()
+
+    def _hold(self):
+        """There is no connection any more, or it has given back what it had: Python's heap must
+        not take it, when what is needed now is loaded.
+        """
+        self._tls.hold()
+        self._wifi.hold()
 
     def learn_time(self):
         """Ask a time server; port.utc_us() then tells, or port.no_time why there is none."""
         return borrow("cistern.port.esp32_ntp").learn(self, self._port)
 
     def _over(self):
-        """A connection with TLS is over."""
+        """A connection is over."""
+        self._hold()
         stream, self._stream = self._stream, None
         error = stream.error
         if error and "clock" in str(error):  # link_why.py: a certificate is not valid now
             self.doubted = True
             self.wrong = self._port.at_least_us() - self._port.uptime_us()
-        self._tls.hold()
         if not stream.unproven:
             self._failed = self._port.in_vain = 0
-        elif error and error.memory:
+            return
+        room = self._tls.held + self._wifi.held + self._port.system()[0]
+        if room < _ENOUGH or (error and error.memory):
             self._lacked()
 
     def _lacked(self):

@@ -40,6 +40,11 @@ class Reserve:
                     pass  # smaller ones may be there
         _thread.stack_size(0)
 
+    @property
+    def held(self):
+        """Bytes that are."""
+        return sum([self._pieces[i] for i in self._held])
+
     async def release(self):
         """Let the system have it."""
         if self._held:

@@ -25,12 +25,13 @@ DNS_TRIES_MS = (1000, 2000, 4000)
 class Stream:
     """A TCP connection, with TLS or without.
 
-    on_write, on_close: None, or called before each write, and once when it is closed. unproven:
+    on_write, on_broken, on_close: None, or called before each write, when it broke, and once when
+    it is closed. unproven:
     the server's name while its TLS handshake is not over, else None. error: the LinkError that
     broke it, or None.
     """
 
-    on_write = on_close = None
+    on_write = on_broken = on_close = None
 
     def __init__(self, sock, name, deadline):
         self._sock = sock
@@ -99,6 +100,8 @@ class Stream:
     def _broken(self, e):
         """The LinkError of a failure: the first one, because only that has mbedTLS's reason."""
         if not self.error:
+            if self.on_broken:
+                self.on_broken()
             self.error = borrow("cistern.port.link_why").broken(e, self.unproven)
         return self.error
 
@@ -127,7 +130,7 @@ async def connect(host, port, tls=None, timeout_ms=20000, look_up=None, room=Non
     timeout_ms: for the name, the connection and the handshake together.
     look_up(host): (its address if that is known, else None; the (address, port) of a name server,
     or None for the system's look-up, which blocks); None: the system's.
-    room: None, or awaited when all is ready but TLS, which then takes memory.
+    room: None, or awaited when all is loaded: the connection, and TLS, then take memory.
     """
     deadline = ticks_add(ticks_ms(), timeout_ms)
     dial = borrow("cistern.port.dial_mpy").dial

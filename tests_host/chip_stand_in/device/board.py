@@ -23,6 +23,7 @@ import guard  # noqa: E402
 import machine_behaviour  # noqa: E402
 import memory_behaviour  # noqa: E402
 import network_behaviour  # noqa: E402
+import outside_behaviour  # noqa: E402
 import vfs  # noqa: E402
 
 _INTERNAL_FLASH = 4 * 1024 * 1024
@@ -52,11 +53,18 @@ def begin(settings):
     instead = dict(clock_behaviour.INSTEAD)
     instead.update(console_behaviour.INSTEAD)
     guard.narrow("time", table["time"], instead)
+    instead = {"select": outside_behaviour.SELECT_INSTEAD}
+    if settings["jumps"]:
+        clock_behaviour.begin_jumping()
+        outside_behaviour._begin(settings["jumps"]["outside"])
+        console_behaviour.interrupt_at(settings["jumps"]["until_s"] * 1000000)
+        instead["socket"] = outside_behaviour.SOCKET_INSTEAD
+        instead["tls"] = outside_behaviour.TLS_INSTEAD
     for name in ("os", "socket", "select", "sys", "tls"):
-        guard.narrow(name, table[name])
+        guard.narrow(name, table[name], instead.get(name))
     guard.narrow("gc", table["gc"], memory_behaviour.GC_INSTEAD)
     real_modules["_thread"] = memory_behaviour.Threads
-    guard.narrow("ssl", table["tls"])
+    guard.narrow("ssl", table["tls"], instead.get("tls"))
     for name in list(real_modules):
         if name.endswith("_behaviour") or name == "guard":
             del real_modules[name]

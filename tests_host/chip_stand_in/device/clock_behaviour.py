@@ -1,4 +1,7 @@
-"""time: as on the ESP32, the epoch is 2000, the clock starts there, and ticks wrap at 2**30."""
+"""time: as on the ESP32, the epoch is 2000, the clock starts there, and ticks wrap at 2**30.
+
+It is the PC's time, or a clock that jumps: where all wait it goes on to when somebody need not.
+"""
 # ruff: noqa: A001 - the chip's names, and
 # MicroPython's ways
 
@@ -6,12 +9,52 @@ import time as _time
 
 EPOCH = 946684800
 _WRAP = 1 << 30
+_ASK_US = 20  # that a look at a jumping clock takes, so that it goes on while a program works
+# µs since the start, and the PC's ticks then: asyncio's C code asks for these, so the clock is
+# never behind them.
+_jumped = [None, 0]
 # What is added to the PC's time; a chip starts at its epoch.
-_shift_us = [-(_time.time_ns() // 1000)]
+_start_us = -(_time.time_ns() // 1000)
+_shift_us = [_start_us]
+
+
+def begin_jumping():
+    """From here on time is what the program waits for."""
+    _jumped[:] = 0, _time.ticks_us()
+
+
+def jumps():
+    """Whether it is."""
+    return _jumped[0] is not None
+
+
+def jump(us):
+    """So long all wait."""
+    _jumped[0] += us
+
+
+def now_us():
+    """µs since any moment."""
+    if _jumped[0] is None:
+        return _time.time_ns() // 1000
+    _jumped[0] = max(_jumped[0], _time.ticks_us() - _jumped[1])
+    return _jumped[0]
+
+
+def asyncio_ms():
+    """Ticks that go on from the PC's."""
+    return (_jumped[1] + now_us()) // 1000
+
+
+def now_ms():
+    """Ticks of ms, for the stand-ins."""
+    return now_us() // 1000
 
 
 def time_ns():
     """ns since 2000."""
+    if _jumped[0] is not None:
+        return (_shift_us[0] - _start_us + now_us()) * 1000
     return _time.time_ns() + _shift_us[0] * 1000
 
 
@@ -22,12 +65,16 @@ def time():
 
 def set(seconds, us):
     """The clock of RTC."""
-    _shift_us[0] = seconds * 1000000 + us - _time.time_ns() // 1000
+    _set(seconds * 1000000 + us)
+
+
+def _set(us):
+    _shift_us[0] = us - now_us() + (_start_us if jumps() else 0)
 
 
 def resume(ns):
     """Go on where a reset was: no time has passed."""
-    _shift_us[0] = ns // 1000 - _time.time_ns() // 1000
+    _set(ns // 1000)
 
 
 def gmtime(seconds=None):
@@ -56,7 +103,10 @@ def _days(year):
 
 def ticks_us():
     """Wraps."""
-    return _time.ticks_us() & (_WRAP - 1)
+    if _jumped[0] is None:
+        return _time.ticks_us() & (_WRAP - 1)
+    _jumped[0] += _ASK_US
+    return now_us() & (_WRAP - 1)
 
 
 def ticks_diff(a, b):

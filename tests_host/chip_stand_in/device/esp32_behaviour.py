@@ -9,6 +9,7 @@ import memory_behaviour
 
 SECTOR = 4096
 _ENTRY = 32
+_HANDLE = 48
 _SPARE = 4096  # over what was there before, which may have been longer
 _TABLE = 0x8000
 # What the harness gives: the open image, and a file with the NVS as JSON: {namespace: {key: hex}}.
@@ -111,6 +112,7 @@ class NVS:
     """Values that are kept by commit()."""
 
     def __init__(self, namespace):
+        memory_behaviour.pool.take(_HANDLE)  # and nothing gives it back
         self._values = _stores.setdefault(namespace, {})
 
     def get_blob(self, key, buffer):

@@ -3,7 +3,6 @@
 # MicroPython's ways
 
 import sys
-import time as _time
 
 _freq = [160000000]
 _watchdog = [None]  # (deadline in ms, timeout)
@@ -60,15 +59,15 @@ class WDT:
     """Ends the process when it is not fed, as soon as anything asks."""
 
     def __init__(self, id=0, timeout=5000):
-        _watchdog[0] = (_time.ticks_ms() + timeout, timeout)
+        _watchdog[0] = (_clock.now_ms() + timeout, timeout)
 
     def feed(self):
         """Too late is a reset."""
         deadline, timeout = _watchdog[0]
-        if _time.ticks_ms() > deadline:
+        if _clock.now_ms() > deadline:
             print("stand-in: the watchdog would have reset the chip")
             sys.exit(4)
-        _watchdog[0] = (_time.ticks_ms() + timeout, timeout)
+        _watchdog[0] = (_clock.now_ms() + timeout, timeout)
 
 
 class RTC:
@@ -175,10 +174,10 @@ class Timer:
         period_us = period * 1000000 // tick_hz if freq is None else 1000000 // freq
 
         async def run(turn):
-            due = _time.ticks_us()
+            due = _clock.now_us()
             while True:
                 due += period_us
-                left = due - _time.ticks_us()
+                left = due - _clock.now_us()
                 await asyncio.sleep_ms(max(left // 1000, 0))
                 if turn != self._turn:
                     return

@@ -1,9 +1,11 @@
 """network: one access point, whose name and password the harness knows; behind it is this PC."""
 
-import time as _time
+import clock_behaviour as _clock
+import outside_behaviour as _outside
 
 JOIN_MS = 300
 _IDLE, _CONNECTING, _GOT_IP, _NO_AP, _WRONG = 1000, 1001, 1010, 201, 202
+_NO_BEACON = 200
 _network = {"ssid": "", "psk": ""}
 _state = {"active": False, "since": None, "status": _IDLE, "address": None, "config": {}}
 
@@ -26,13 +28,16 @@ class WLAN:
         return _state["active"]
 
     def _update(self):
+        gone = _outside.mode() == "no_network"
+        if gone and _state["status"] == _GOT_IP:
+            _state["status"] = _NO_BEACON
         since = _state["since"]
-        if since is not None and _time.ticks_ms() - since >= JOIN_MS:
+        if since is not None and _clock.now_ms() - since >= JOIN_MS:
             _state["since"] = None
             given = _state["given"]
             _state["status"] = (
                 _NO_AP
-                if given[0] != _network["ssid"]
+                if gone or given[0] != _network["ssid"]
                 else _GOT_IP
                 if given[1] == _network["psk"]
                 else _WRONG
@@ -43,7 +48,7 @@ class WLAN:
         if not _state["active"]:
             raise OSError("Wifi Not Started")
         _state["given"] = (ssid, password or "")
-        _state["since"] = _time.ticks_ms()
+        _state["since"] = _clock.now_ms()
         _state["status"] = _CONNECTING
 
     def disconnect(self):

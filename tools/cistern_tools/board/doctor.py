@@ -12,6 +12,8 @@ OK, WARNING, BAD = "ok", "warning", "bad"
 CLOCK_S = 60
 EXPIRES_DAYS = 30
 WEAK_DBM = -80
+# Less than this, and Wi-Fi loses packets: what the board says of the cloud means nothing.
+LEAST_SYSTEM = 6000
 LEAST_FLASH = 4 * 1024 * 1024
 _WIFI = {
     200: "no beacon of it any more: move the board closer",
@@ -169,6 +171,14 @@ def _cloud(facts, now, look, ca):
         return
     if "cloud" not in facts:
         yield Line(BAD, "cloud", f"{url}: not tried without Wi-Fi", "mend Wi-Fi first")
+    elif facts["cloud"] and facts.get("system", LEAST_SYSTEM) < LEAST_SYSTEM:
+        yield Line(
+            WARNING,
+            "cloud",
+            f"{url}: not known: the board has {facts['system']} bytes of memory left for Wi-Fi "
+            f"while it is looked at ({facts['cloud']})",
+            "cistern status says whether it syncs",
+        )
     elif facts["cloud"]:
         yield Line(
             BAD,

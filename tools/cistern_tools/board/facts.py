@@ -3,6 +3,7 @@
 Every question stands alone: what cannot be answered is left out, or is told under its own name.
 """
 
+import gc
 import json
 import sys
 import time
@@ -93,6 +94,10 @@ def cloud(url):
     """Whether a TCP connection to the cloud comes about."""
     import socket
 
+    import esp32
+
+    # What Wi-Fi has for packets. This program, too, makes Python's heap grow into it.
+    facts["system"] = sum(region[1] for region in esp32.idf_heap_info(esp32.HEAP_DATA))
     rest = url.split("://")[-1].rstrip("/")
     host, _, port = rest.rpartition(":")
     if not host or not port.isdigit():
@@ -125,6 +130,7 @@ def configuration():
             cloud(values["cloud_url"])
 
 
+gc.collect()
 for question in (chip, files, alpn, configuration):
     try:
         question()
