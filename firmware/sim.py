@@ -105,7 +105,12 @@ def main(settings):
 # Modules of Cistern are named in several ways; what CPython itself loads stays.
 known = sys.modules if sys.implementation.name == "cpython" else list(sys.modules)
 status = None
-while status is None:
-    gc.collect()
-    status = main(json.loads(os.getenv("CISTERN_SIM")))
+try:
+    while status is None:
+        gc.collect()
+        status = main(json.loads(os.getenv("CISTERN_SIM")))
+except MemoryError as e:
+    text = "cistern sim: no memory, the board stops (%s): give a larger --heap" % e
+    print(text, file=sys.stderr)
+    status = 2
 sys.exit(status)

@@ -128,7 +128,9 @@ def test_a_port_that_cannot_be_used_is_said(tmp_path, image):
     path.write_bytes(image)
     done = call("flash", path, "--port", tmp_path / "nowhere")
     assert done.exit_code == 1
-    assert "nowhere" in done.output and "BOOT" in done.output
+    assert "nowhere cannot be opened" in done.output and "plugged in" in done.output
+    done = call("flash", path, "--port", path)
+    assert done.exit_code == 1 and "BOOT" in done.output
 
 
 @pytest.mark.parametrize(
@@ -141,7 +143,7 @@ def test_without_a_port_there_must_be_one(monkeypatch, there, words):
     monkeypatch.setattr(ports.list_ports, "comports", lambda: found)
     with pytest.raises(BoardError, match=words):
         ports.choose("")
-    assert ports.choose("/dev/c") == "/dev/c"
+    assert ports.choose("/dev/null") == "/dev/null", "one that is there is taken"
 
 
 def test_the_only_port_is_taken(monkeypatch):

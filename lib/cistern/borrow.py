@@ -35,6 +35,11 @@ def borrow(name):
     return module
 
 
+def lend(name):
+    """A module that stays where something else keeps it, and is else borrowed."""
+    return sys.modules.get(name) or borrow(name)
+
+
 def forget(name):
     """Have the interpreter not keep a module, which is returned."""
     module = sys.modules.pop(name)

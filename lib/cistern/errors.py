@@ -29,7 +29,12 @@ class LinkError(CisternError):
 
 
 class GrpcError(LinkError):
-    """The server answered with a gRPC status other than OK (doc/statuscodes.md of gRPC)."""
+    """The server answered with a gRPC status other than OK (doc/statuscodes.md of gRPC).
+
+    of_login: the login of a call was refused, not the call.
+    """
+
+    of_login = False
 
     def __init__(self, status, message, retry=True, maybe_seen=False):
         super().__init__("grpc", message, retry, maybe_seen)

@@ -9,6 +9,7 @@ last time.
 import json
 from binascii import crc32, hexlify
 
+from cistern.borrow import lend
 from cistern.cloud.protobuf import Writer
 from cistern.lost import by_stream, definitions
 from cistern.record import read_definition
@@ -21,6 +22,7 @@ LOGGER = "cistern-losses"  # unlike any name of a module, which the bundle would
 MAX_STREAM = 1000
 # So many lines of up to 1.3 KB in one request.
 LINES = 4
+_READING = "cistern.record.reading"
 _WHY = {
     "log_full": "the log was full and gave up its oldest",
     "thinned": "the log was nearly full and was thinned",
@@ -95,8 +97,13 @@ def _line(app, key, definition, anchor):
     """What the receiver reads: a sentence, and a JSON object."""
     told = app.told[key]
     stream = "null"
-    if definition:
-        stream = json.dumps(read_definition(definition)[0].fields()[:4])
+    try:
+        if definition:
+            stream = json.dumps(read_definition(definition)[0].fields()[:4])
+        if lend(_READING).mended(stream) != stream:
+            stream = "null"
+    except (KeyError, TypeError, ValueError):  # whatever is on flash
+        stream = "null"
     if len(stream) > MAX_STREAM:
         stream = "null"
     times = [s if s is None else _utc_us(anchor, s * 1000000) // 1000000 for s in told[1:3]]

@@ -18,7 +18,12 @@ def name_of(definition):
 
 def _known(definition):
     if definition not in _streams:
-        _streams[definition] = crc32(definition), stream_name(read_definition(definition)[0])
+        crc = crc32(definition)
+        try:
+            name = stream_name(read_definition(definition)[0])
+        except Exception:  # whatever is on flash
+            name = "#%08x" % crc
+        _streams[definition] = crc, name
     return _streams[definition]
 
 

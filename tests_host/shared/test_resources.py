@@ -337,6 +337,46 @@ def test_a_mean_of_many_conversions_is_that_of_one():
     assert near(bench.read(volts)["readings"]["volts"], 0.75, 0.001)
 
 
+def test_an_analog_sensor_that_is_not_there_has_no_value():
+    for raw, volts, celsius in (
+        (0, None, None),  # ground: no sensor, no power
+        (65535, None, None),  # the supply
+        (2700, 0.136, None),  # what the chip says of ground, with its calibration
+        (2979, 0.15, -35),
+        (34750, 1.75, 125),
+        (34800, 1.752, None),
+        (60000, 3.02, None),
+    ):
+        bench = Bench()
+        bench.build("b", "board", "esp32", analogs=ANALOGS)
+        tmp36 = bench.build("t", "sensor", "tmp36", analog_reader="a", num_readings=3)
+        analog = bench.build("v", "sensor", "analog", analog_reader="a")
+        bench.hardware["adc", 34].raw = raw
+        if volts is None:
+            told = error_of(bench.read, analog)
+            assert "at analog reader a is at an end of what the converter measures" in told
+            assert told.startswith("v: ") and "check the sensor's power, ground and wire" in told
+        else:
+            assert near(bench.read(analog)["readings"]["volts"], volts, 0.002)
+        if celsius is None:
+            assert "t: " in error_of(bench.read, tmp36)
+        else:
+            assert near(bench.read(tmp36)["readings"]["celsius"], celsius, 0.1)
+        bench.hardware["adc", 34].raw = 14895
+        assert near(bench.read(tmp36)["readings"]["celsius"], 25, 0.01)
+
+
+def test_a_signal_strength_that_is_none_is_not_given():
+    bench = Bench()
+    sensor = bench.build("w", "sensor", "wifi-rssi")
+    for rssi in (0, 31, -128, 1000):
+        bench.wifi_rssi = lambda rssi=rssi: rssi
+        sensor = bench.build("w%d" % rssi, "sensor", "wifi-rssi")
+        assert "%d dBm is no signal strength" % rssi in error_of(bench.read, sensor)
+    bench.wifi_rssi = lambda: -127
+    assert bench.read(bench.build("x", "sensor", "wifi-rssi")) == {"readings": {"rssi": -127}}
+
+
 def test_a_board_without_wifi_says_so_instead_of_a_signal_strength():
     bench = Bench()
     sensor = bench.build("w", "sensor", "wifi-rssi")

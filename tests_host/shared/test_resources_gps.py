@@ -42,6 +42,144 @@ def test_what_is_garbled_is_left_out_and_the_next_sentence_is_not():
         assert fix.has_position and near(fix.latitude, 47.285233, 0.00001), bad
 
 
+def fix_of(*bodies):
+    """What a Fix makes of sentences, each of which gets its checksum."""
+    fix = Fix()
+    for body in bodies:
+        fix.feed(sentence(body))
+    return fix
+
+
+GGA = "GPGGA,160545,%s,%s,%s,%s,%s,%s,0.9,%s,M,45.0,M,,"
+GOOD = ("5008.6263", "N", "01422.4224", "E", "1", "03", "280.2")
+
+
+def gga(**changed):
+    names = ("lat", "ns", "lon", "ew", "quality", "satellites", "altitude")
+    return GGA % tuple([changed.get(name, GOOD[i]) for i, name in enumerate(names)])
+
+
+def test_a_field_that_is_no_value_takes_its_sentence_along():
+    assert fix_of(gga()).has_position
+    bad = ["9000.0001", "9100.0000", "9990.0", "5060.0000", "-508.6263", "508.6263", "5008,6263"]
+    bad += [
+        "",
+        "50086263",
+        "+508.6263",
+        "5 08.6263",
+        "nan",
+        "inf",
+        "5e08.626",
+        "5008.62-3",
+        "5008.6.3",
+    ]
+    rows = [{"lat": text} for text in bad]
+    bad = ["18000.0001", "18099.0000", "01460.0", "1422.4224", "-1422.4224", "", "0x422.42"]
+    rows += [{"lon": text} for text in bad]
+    rows += [{"ns": text} for text in ("", "X", "n", "NS", "E")]
+    rows += [{"ew": text} for text in ("", "X", "e", "EW", "N")]
+    rows += [{"altitude": t} for t in ("nan", "inf", "-inf", "-", "--1", "1e3", "99999", "-2000")]
+    for row in rows:
+        fix = fix_of(gga(**row))
+        assert not fix.has_position and fix.sentences == 1 and fix.epochs == 0, row
+    for edge in ({"lat": "9000.0000"}, {"lon": "18000.0"}, {"lat": "0000.0000"}, {"lat": "5008"}):
+        assert fix_of(gga(**edge)).has_position, edge
+    fix = fix_of(gga(lat="0000.1", ns="S", altitude="-3.5", satellites="x"))
+    assert near(fix.latitude, -0.00166667, 1e-7) and near(fix.altitude, -3.5, 1e-6)
+    assert fix.satellites == 0
+
+
+def test_an_altitude_that_there_is_none_of_is_not_zero():
+    fix = fix_of(gga(altitude=""))
+    assert fix.has_position and fix.altitude is None
+    feet = "GPGGA,160545,5008.6263,N,01422.4224,E,1,03,3.6,919.3,F,147.6,F,,"
+    assert fix_of(feet).has_position and fix_of(feet).altitude is None
+    assert fix_of(gga(), gga(altitude="")).altitude is None  # nor the one before
+
+
+RMC = "GPRMC,165904.00,%s,4807.85300,N,01131.85129,E,%s,%s,011217,,,%s"
+
+
+def test_speed_and_heading_are_numbers_in_their_range_or_none():
+    fix = fix_of(RMC % ("A", "10.0", "360.0", "A"))
+    assert near(fix.speed, 5.14444, 0.0001) and fix.heading == 0
+    for speed, heading in (("nan", "1"), ("1", "inf"), ("-1", "1"), ("1", "361"), ("1001", "1")):
+        fix = fix_of(RMC % ("A", speed, heading, "A"))
+        assert fix.speed is None and fix.heading is None, (speed, heading)
+    fix = fix_of(RMC % ("A", "", "", "A"))
+    assert fix.speed is None and fix.heading is None
+    for status, mode in (("V", "A"), ("A", "N"), ("", ""), ("a", "A")):
+        fix = fix_of(gga(), RMC % (status, "1", "1", mode))
+        assert not fix.has_position and fix.speed is None, (status, mode)
+
+
+def test_a_receiver_that_sends_rmc_alone_or_gns_tells_its_position():
+    fix = fix_of(RMC % ("A", "10.0", "90.0", "A"))
+    assert fix.epochs == 0  # a GGA may follow
+    fix.feed(sentence(RMC % ("A", "10.0", "90.0", "A")))
+    assert fix.epochs == 1 and near(fix.latitude, 48.130883, 1e-5) and fix.altitude is None
+    fix = fix_of(RMC % ("V", "", "", "N"), RMC % ("V", "", "", "N"))
+    assert fix.epochs == 1 and not fix.has_position
+    gns = "GNGNS,094527.00,5121.23094,N,01159.45751,E,%s,23,0.79,89.3,45.0,,0000,V"
+    fix = fix_of(gns % "DAAN")
+    assert fix.epochs == 1 and fix.satellites == 23 and near(fix.altitude, 89.3, 0.001)
+    for mode in ("NNNN", "NN", ""):
+        fix = fix_of(gns % mode)
+        assert fix.epochs == 1 and not fix.has_position, mode
+    # Ten of one in the time of one of the other: what the other tells is kept.
+    fix = fix_of(gga(), *[RMC % ("A", "10.0", "90.0", "A")] * 9)
+    assert near(fix.altitude, 280.2, 0.001) and fix.epochs == 1
+    fix = fix_of(RMC % ("A", "10.0", "90.0", "A"), *[gga()] * 10)
+    assert near(fix.speed, 5.14444, 0.0001)
+    fix.feed(sentence(gga()))  # by now there are no RMC any more
+    assert fix.speed is None
+
+
+def test_what_lines_may_look_like():
+    good = sentence(gga())
+    assert good[-2:] == b"\r\n"
+    star = good.rindex(b"*")
+    for line in (
+        good[:star] + good[star:].lower(),
+        good[:-2] + b" \r\n",
+        good[:-2] + b"$GPRMC,",  # the next one follows at once
+        b"\xb5\x62\x01\x07\x24\x00$$\n" + good,  # u-blox's own protocol in between
+        b"\\g:1-2-73874*5A\\" + good,
+    ):
+        fix = Fix()
+        fix.feed(line)
+        assert fix.has_position, line
+    body = good[1:star]
+    for line in (
+        b"$" + body + b"\r\n",  # no checksum
+        b"$" + body + b"*\r\n",
+        good[: star + 2] + b"\r\n",
+        good[: star + 1] + b" 1\r\n",
+        good[: star + 3] + b"0\r\n",
+        sentence("PUBXGGA" + gga()[5:]),
+        sentence("PUGGA" + gga()[5:]),
+        sentence("GGA" + gga()[5:]),
+        b"$" + body + b"\0*" + good[star + 1 :],
+        sentence(gga(satellites="1" * 80)),
+        good[:star] + b"\r\n" + good[star:],
+    ):
+        fix = Fix()
+        fix.feed(line)
+        assert not fix.has_position, line
+    # A byte that the checksum cannot see twice: 0xE9 in two fields.
+    odd = sentence(gga()).replace(b"160545", b"1\xe9\xe945")
+    total = 0
+    for byte in odd[1 : odd.rindex(b"*")]:
+        total ^= byte
+    fix = Fix()
+    fix.feed(odd[: odd.rindex(b"*") + 1] + b"%02X\r\n" % total)
+    assert not fix.has_position
+    # What is too long is not taken for its beginning.
+    fix = Fix()
+    fix.feed(b" " * 0 + sentence(gga())[:-2] + b" " * 100 + b"x\r\n")
+    assert not fix.has_position
+
+
 def receiver(track, **attributes):
     """A bench with a receiver that follows track(second), on GPIO 35."""
     bench = Bench()
@@ -124,6 +262,59 @@ def test_silence_is_told_with_its_pins_and_ends_when_the_receiver_is_back():
     assert bench.read(sensor, "Position")["altitude_m"] == 12
     uart.plugged = False
     bench.now += 10000000
+    assert "says nothing" in error_of(bench.read, sensor, "Position")
+
+
+def test_what_the_receiver_sends_instead_of_a_position_is_told():
+    for says, told in (
+        (lambda second, fix: b"", "says nothing: check its power, that its TX is wired to rx_pin"),
+        (lambda second, fix: b"\xf8\x80x\0" * 50, "says nothing that is NMEA: check baud_rate"),
+        (
+            lambda second, fix: sentence("GPGSA,A,3,05,13,,,,,,,,,,,1.62,0.92,1.33"),
+            "sends sentences, but none that tells a position (GGA, GNS, or RMC twice)",
+        ),
+        (
+            lambda second, fix: b"$" + gga().encode() + b"\r\n",
+            "sends sentences without a checksum: switch the checksum on",
+        ),
+        (
+            lambda second, fix: sentence(gga(lat="9990.0")),
+            "sends sentences, but none that tells a position",
+        ),
+    ):
+        bench, uart, sensor = receiver(steady)
+        uart.says = says
+        assert told in error_of(bench.read, sensor, "Position")
+        uart.says = sentences
+        bench.now += 1000000
+        assert bench.read(sensor, "Position")["altitude_m"] == 12
+
+
+def test_a_position_without_altitude_and_a_speed_without_direction():
+    bench, uart, sensor = receiver(steady)
+    uart.says = lambda second, fix: (
+        sentence(gga(altitude="")) + sentence(RMC % ("A", "10.0", "", "A"))
+    )
+    assert sorted(bench.read(sensor, "Position")) == ["coordinate"]
+    bench.now += 1000000  # its RMC comes after that
+    assert "its speed has no direction" in error_of(bench.read, sensor, "LinearVelocity")
+    readings = bench.read(sensor)["readings"]
+    assert sorted(readings) == ["position"] and sorted(readings["position"]) == ["coordinate"]
+    uart.says = lambda second, fix: sentence(gga())
+    bench.now += 20000000
+    for _ in range(15):
+        bench.now += 1000000
+        assert near(bench.read(sensor, "Position")["altitude_m"], 280.2, 0.001)
+    assert "no speed: the receiver sends no RMC" in error_of(bench.read, sensor, "LinearVelocity")
+
+
+def test_an_old_position_is_none_after_ten_minutes_too():
+    bench, uart, sensor = receiver(steady)
+    bench.read(sensor, "Position")
+    uart.plugged = False
+    bench.now += 600000000  # ticks seem to be before the last sentence
+    uart._run()
+    uart._waiting = b""
     assert "says nothing" in error_of(bench.read, sensor, "Position")
 
 

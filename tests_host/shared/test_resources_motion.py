@@ -114,6 +114,9 @@ def test_a_servo_is_where_it_was_moved_to():
     assert payload(source) == {"position_deg": 180}
     servo.move(-5)
     assert payload(source) == {"position_deg": 0}
+    for width, angle in ((488, 0), (2512, 180)):  # a PWM whose steps go beyond its ends
+        bench.hardware["pwm", 13].duty_ns(width * 1000)
+        assert payload(source) == {"position_deg": angle}
     servo.close()
     assert not bench.hardware["pwm", 13].running
 

@@ -332,6 +332,13 @@ def test_the_distance_sensor():
         echo.metres = metres
         bench.now += 60000
         assert near(payload(source)["readings"]["distance"], metres, 0.001)
+    for metres, told in (
+        (0.01, "an echo after 58 µs: something is nearer than 2 cm, or disturbs it"),
+        (0.0, "an echo after 0 µs"),
+        (4.8, "no echo from within 4.5 m: nothing is in reach"),
+    ):
+        echo.metres = metres
+        assert told in error_of(payload, source)
     echo.metres = 6
     told = error_of(payload, source)
     assert told == "u (trigger GPIO 26, echo GPIO 35): no echo within 30 ms: nothing is in reach"
@@ -339,4 +346,17 @@ def test_the_distance_sensor():
     assert "no pulse on echo: check the sensor's 5 V supply" in error_of(payload, source)
     bench.hardware["pin", 35].level = 1
     assert "echo is high before the burst" in error_of(payload, source)
+    # Its pulse for no echo is 38 ms: it may end after the reading did, or be no distance.
+    bench.hardware["pin", 35].level = 0
+    echo.wired, echo.metres = True, 100
+    assert "no echo within 30 ms" in error_of(payload, source)
+    bench.hardware["pin", 35].level = 1
+    assert "echo is still high: nothing was in reach" in error_of(payload, source)
+    bench.hardware["pin", 35].level = 0
+    patient = bench.build(
+        "p", "sensor", "ultrasonic", trigger_pin=25, echo_interrupt_pin=33, timeout_ms=100
+    )
+    bench.read(patient)
+    bench.hardware["echo", 25, 33].metres = 100
+    assert "no echo from within 4.5 m" in error_of(bench.read, patient)
     assert source.min_period_us == 60000

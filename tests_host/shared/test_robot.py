@@ -340,6 +340,47 @@ def test_lines_that_were_not_taken_are_sent_again_with_what_came_meanwhile():
     assert app.journal.lines == []
 
 
+def test_a_line_that_the_cloud_refuses_costs_itself_only():
+    for status in (2, 3, 11, 13):
+        app = Machine(Config=_answer())
+        call = app.call
+
+        async def picky(path, message, call=call, status=status):
+            if b"poison" in bytes(message):
+                raise GrpcError(status, "no such text")
+            return await call(path, message)
+
+        app.call = picky
+        for text in ("a", "poison", "b", "more poison", "c"):
+            app.logged("error", text)
+        _run(app, 25)
+        arrived = [t for lines in _sent(app) for _, _, t in lines]
+        assert [t for t in arrived if len(t) == 1] == ["a", "b", "c"], arrived
+        assert not [line for line in app.journal.lines if "poison" in line[2]]
+
+
+def test_lines_wait_where_the_cloud_takes_none():
+    for status in (1, 2, 7, 8, 13, 14, 16):
+        app = Machine(Config=_answer(), Log=GrpcError(status, "disk"))
+        for i in range(12):
+            app.logged("error", "line %d" % i)
+        robot = _run(app, 25)
+        assert len(app.at(LOG)) <= 3 * 5 and len(app.journal.lines) >= 12
+        app.answers[LOG] = b""
+        _run(app, 25, robot)
+        assert len([t for lines in _sent(app)[-1:] for _, _, t in lines]) >= 12
+
+
+def test_half_a_character_in_a_line_is_a_question_mark():
+    app = Machine(Config=_answer())
+    half = json.loads('"\\ud83c"')
+    app.logged("error", "bad answer: <" + half + "> at 5 °C")
+    app.logged("error", half)
+    _run(app, 5)
+    texts = [t for _, _, t in _sent(app)[0]]
+    assert texts[:2] == ["bad answer: <?> at 5 °C", "?"]
+
+
 def test_a_line_that_is_said_again_while_it_is_sent_is_not_lost():
     app = Machine(Config=_answer())
     app.logged("info", "x")

@@ -1,5 +1,5 @@
 """python -m cistern_tools: the same as the `cistern` command."""
 
-from cistern_tools.cli import app
+from cistern_tools.cli import main
 
-app()
+main()

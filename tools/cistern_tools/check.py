@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from cistern_tools.command import size
 from cistern_tools.judge import judge, where
-from cistern_tools.sim import size
 from cistern_tools.texts import TextError
 
 BLOCK = 4096

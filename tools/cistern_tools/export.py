@@ -13,8 +13,9 @@ from typing import Annotated
 
 import typer
 
+from .command import fail
 from .query import QueryError, connect, run, write_csv, write_json
-from .receiver.commands import DATA_DIR, Data, fail
+from .receiver.commands import DATA_DIR, Data
 from .receiver.store import StoreError
 
 COLUMNS = (
@@ -61,6 +62,8 @@ def export(
 ):
     """Write readings to a file, oldest first."""
     to_stdout = str(output) == "-"
+    if not to_stdout and (output.is_dir() or not output.name):
+        fail(f"{output} is a folder: give the name of a file, such as -o readings.{form.value}")
     if to_stdout and form is Format.PARQUET:
         fail("Parquet needs a file: -o readings.parquet")
     try:
@@ -117,7 +120,8 @@ def parse_time(text):
             f"{text!r} is not a time: write 2026-01-31, 2026-01-31T12:00:00+01:00, "
             "or 12h for 12 hours ago"
         ) from None
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    # Not strftime: it writes the year 900 with three digits, and these are compared as text.
+    return moment.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from cistern_tools.flashlog import NotALogError, read_image
+from cistern_tools.flashlog import NotALogError, read_folder, read_image
 
 log_app = typer.Typer(
     no_args_is_help=True, help="Flash logs: of a simulated board, or read back from a chip."
@@ -31,20 +31,29 @@ class Format(enum.StrEnum):
 
 @log_app.command()
 def dump(
-    image: Annotated[Path, typer.Argument(help="Flash image: the capture partition, whole.")],
+    image: Annotated[
+        Path,
+        typer.Argument(
+            help="Flash image, the capture partition as a whole; or a folder with a log "
+            "(capture_dir)."
+        ),
+    ],
     form: Annotated[
         Format, typer.Option("--format", help="JSON is an object a line.")
     ] = Format.JSON,
     output: Annotated[Path | None, typer.Option("-o", help="File; needed for Parquet.")] = None,
     unsent: Annotated[bool, typer.Option("--unsent", help="Only what the cloud lacks.")] = False,
 ) -> None:
-    """Write the readings of a flash image; what is damaged, and where, goes to stderr.
+    """Write the readings of a flash image or folder; what is damaged, and where, goes to stderr.
 
     Exit status: 0, 1 where something is damaged, 2 where there is no log.
     """
     try:
-        log = read_image(image.read_bytes())
-    except (NotALogError, OSError) as e:
+        log = read_image(read_folder(image) if image.is_dir() else image.read_bytes())
+    except OSError as e:
+        typer.echo(f"cistern: {e.filename or image}: {e.strerror or e}", err=True)
+        raise typer.Exit(2) from None
+    except NotALogError as e:
         typer.echo(f"cistern: {image}: {e}", err=True)
         raise typer.Exit(2) from None
     if unsent:
@@ -55,7 +64,7 @@ def dump(
     if form is Format.PARQUET:
         _parquet(log, output)
     elif output:
-        with open(output, "w", newline="") as file:
+        with open(output, "w", newline="", encoding="utf-8") as file:
             _text(log, form, file)
     else:
         _text(log, form, sys.stdout)

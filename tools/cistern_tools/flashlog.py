@@ -9,6 +9,7 @@ Nothing here shares code with the firmware, so that either finds the other's mis
 """
 
 import json
+import re
 import struct
 from binascii import crc32
 from dataclasses import dataclass, field
@@ -35,6 +36,10 @@ NULL, FALSE, TRUE, INT, F32, F64, STRING, BYTES, TIME, STRUCT, LIST, U16, ANY, O
     1, 15
 )
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+# A sector of a log in a folder (lib/cistern/store/files.py).
+SECTOR_FILE = re.compile(r"\d{4}\.log", re.IGNORECASE | re.ASCII)
 
 
 class NotALogError(ValueError):
@@ -212,6 +217,22 @@ def read_definition(data):
         "period_us": period_us,
         "shape": shape,
     }
+
+
+def read_folder(folder, sector_size=4096):
+    """The bytes of a log in a folder, a file a sector: what is not there is erased flash.
+
+    Raises NotALogError where no file of a log is in it, and OSError.
+    """
+    found = {}
+    for path in folder.iterdir():
+        if SECTOR_FILE.fullmatch(path.name):
+            raw = path.read_bytes()[:sector_size]
+            found[int(path.name[:4])] = raw.ljust(sector_size, b"\xff")
+    if not found:
+        raise NotALogError("no log is in this folder: no file there is named like 0000.log")
+    blank = b"\xff" * sector_size
+    return b"".join(found.get(n, blank) for n in range(max(found) + 1))
 
 
 def read_image(image, sector_size=4096):

@@ -1,6 +1,5 @@
 """`cistern log erase`: a log and all its readings are gone, and the board begins a new one."""
 
-import re
 from pathlib import Path
 from typing import Annotated
 
@@ -8,11 +7,10 @@ import typer
 
 from cistern_tools import flashlog
 from cistern_tools.board import BoardError
-from cistern_tools.image.commands import fail
+from cistern_tools.command import fail
 
 SECTOR = 4096
 FEWEST = 4  # sectors of a log (docs/SPEC.md)
-SECTOR_FILE = re.compile(r"\d{4}\.log", re.IGNORECASE)  # lib/cistern/store/files.py
 ERASE = "import cistern\ncistern.erase_log()"
 
 
@@ -29,8 +27,6 @@ def erase(
     """Erase a flash log: of a board, of a simulated board, or in a folder.
 
     It asks first, and says what would be lost. Readings that are not synced are gone for good.
-
-    Example: cistern log erase .cistern/greenhouse.flash
     """
     if (log is None) == (port is None):
         fail("name one of: a flash file, a folder with a log, or --port PORT of a board")
@@ -41,7 +37,9 @@ def erase(
             _folder(log, yes)
         else:
             _file(log, yes)
-    except (BoardError, OSError) as e:
+    except OSError as e:
+        fail(f"{e.filename or log}: {e.strerror or e}")
+    except BoardError as e:
         fail(e)
 
 
@@ -61,7 +59,7 @@ def _board(port, yes):
 
 
 def _folder(folder, yes):
-    files = sorted(p for p in folder.iterdir() if SECTOR_FILE.fullmatch(p.name))
+    files = sorted(p for p in folder.iterdir() if flashlog.SECTOR_FILE.fullmatch(p.name))
     if not files:
         fail(f"{folder} has no log: no file there is named like 0000.log")
     _ask(f"the log in {folder}, {len(files)} files", yes)

@@ -15,7 +15,8 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from .receiver.commands import DATA_DIR, Data, fail
+from .command import fail
+from .receiver.commands import DATA_DIR, Data
 from .receiver.store import StoreError, check_version, database_path
 
 DEFAULT_SQL = "SELECT * FROM readings ORDER BY time DESC LIMIT 20"
@@ -152,12 +153,27 @@ def _sentence(db, message):
     return message
 
 
-def unpacked(columns, row):
-    """Returns a row as a dict in which columns of JSON text have become what they say."""
+def unpacked(columns, row, names=None):
+    """Returns a row as a dict in which columns of JSON text have become what they say.
+
+    names: what the columns are called in it, see distinct().
+    """
     return {
-        name: _meant(value) if name in JSON_COLUMNS else _plain(value)
-        for name, value in zip(columns, row, strict=True)
+        name: _meant(value) if column in JSON_COLUMNS else _plain(value)
+        for name, column, value in zip(names or columns, columns, row, strict=True)
     }
+
+
+def distinct(columns):
+    """Returns names for columns of which several may have one: the second "a" is "a_2"."""
+    names = []
+    for column in columns:
+        name, n = column, 1
+        while name in names or (n > 1 and name in columns):
+            n += 1
+            name = f"{column}_{n}"
+        names.append(name)
+    return names
 
 
 def _meant(value):
@@ -179,10 +195,11 @@ def _plain(value):
 
 def write_json(file, columns, rows):
     """Writes rows as a JSON array, one object a line."""
+    names = distinct(columns)
     file.write("[")
     for i, row in enumerate(rows):
         file.write(",\n" if i else "\n")
-        file.write(json.dumps(unpacked(columns, row), ensure_ascii=False))
+        file.write(json.dumps(unpacked(columns, row, names), ensure_ascii=False))
     file.write("\n]\n")
     file.flush()
 

@@ -18,32 +18,98 @@ from rich.table import Table
 from rich.text import Text
 
 from cistern_tools import paths
+from cistern_tools.command import address, fail
+from cistern_tools.command import seconds as duration
+from cistern_tools.judge import judge, where
 from cistern_tools.query import connect
-from cistern_tools.receiver.accounts import Accounts, ensure_secret_file, read_secret_file
+from cistern_tools.receiver.accounts import (
+    AccountError,
+    Accounts,
+    ensure_secret_file,
+    read_secret_file,
+)
+from cistern_tools.receiver.commands import own_names
 from cistern_tools.receiver.server import dev_tls_context, serve
+from cistern_tools.receiver.store import StoreError
+from cistern_tools.sim import HEAP as SIM_HEAP
+from cistern_tools.texts import TextError
 
 PART_ID = "dev-board"
 STOP_TIMEOUT_S = 30
 LOG_LINES = 5
 REFRESH_S = 0.5
 COLUMNS = ("captured", "durable", "synced", "pending", "dropped", "late", "missed")
+# Shown where there is any: a terminal of 80 characters has no room for what is not.
+RARE = ("dropped", "late", "missed")
+WIDE = 100  # with so many characters there is room for a bar
 LATEST = """SELECT component, method, params, time, payload FROM readings
     WHERE part = ? ORDER BY time DESC LIMIT 1"""
 
 
 def run(
     machine: Annotated[
-        Path | None, typer.Argument(help="Machine configuration; else the example greenhouse.")
+        Path | None,
+        typer.Argument(
+            exists=True,
+            dir_okay=False,
+            help="Machine configuration; else the example greenhouse.",
+        ),
     ] = None,
     data: Annotated[
-        Path, typer.Option(help="Where the receiver, its keys and the board's flash live.")
+        Path,
+        typer.Option(
+            file_okay=False, help="Where the receiver, its keys and the board's flash live."
+        ),
     ] = Path(".cistern"),
-    listen: Annotated[str, typer.Option(help="The receiver's port; 0 takes a free one.")] = "0",
-    seconds: Annotated[float, typer.Option("--for", help="Stop by itself after this time.")] = 0,
+    listen: Annotated[
+        str,
+        typer.Option(
+            metavar="[HOST:]PORT", help="Where the receiver listens; port 0 takes a free one."
+        ),
+    ] = "0",
+    seconds: Annotated[
+        float,
+        typer.Option(
+            "--for",
+            parser=duration,
+            metavar="SECONDS",
+            help="Stop after this time, such as 10, 10s or 5m. 0: at Ctrl-C.",
+        ),
+    ] = 0,
+    models: Annotated[
+        Path | None,
+        typer.Option(exists=True, file_okay=False, help="Folder with models of your own."),
+    ] = None,
 ) -> None:
     """Capture, keep, sync: a receiver and a simulated board, live. Ctrl-C stops both."""
+    host, port = address(listen, "127.0.0.1")
     machine = machine or paths.EXAMPLES / "greenhouse.json"
-    raise typer.Exit(asyncio.run(_run(machine, data, int(listen), seconds)))
+    _check(machine, models)
+    try:
+        status = asyncio.run(_run(machine, data, host, port, seconds, models))
+    except (StoreError, AccountError) as e:
+        fail(
+            f"{e}. If it is another cistern run: it goes on where you started it; --data with "
+            "another folder has a second one beside it"
+            if isinstance(e, StoreError)
+            else e
+        )
+    except OSError as e:
+        fail(f"{e.filename or f'--listen {listen}'}: {e.strerror or e}")
+    raise typer.Exit(status)
+
+
+def _check(machine, models):
+    """Say what is wrong with the configuration, which else the board would say somewhere in its
+    log; end where it is none, since the board would run an earlier one.
+    """
+    try:
+        judged = judge(machine.read_bytes(), str(machine), SIM_HEAP, models)
+    except TextError as e:
+        fail(e)
+    for problem in judged.problems:
+        if problem["level"] != "info":
+            typer.echo(f"{problem['level']}: {where(problem)}: {problem['message']}", err=True)
 
 
 class Board:
@@ -56,7 +122,10 @@ class Board:
     async def read_status(self, stream):
         """Take status lines until the board ends."""
         async for line in stream:
-            self.status = json.loads(line)
+            try:
+                self.status = json.loads(line)
+            except ValueError:  # what the interpreter itself says, at its end
+                self.log.append(line.decode(errors="replace").rstrip())
 
     async def read_log(self, stream, echo):
         """Take log lines until the board ends; show them at once if there is no live display."""
@@ -67,22 +136,26 @@ class Board:
                 print(text, file=sys.stderr)
 
 
-async def _run(machine, data, port, seconds):
+async def _run(machine, data, host, port, seconds, models):
     cloud_dir = data / "cloud"
     cloud_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     secret = data / "board.secret"
     ensure_secret_file(secret)
     with contextlib.closing(Accounts(cloud_dir)) as accounts:
-        accounts.add_part(PART_ID, read_secret_file(secret))
-    context, ca = dev_tls_context(cloud_dir)
+        accounts.add_part(PART_ID, read_secret_file(secret), replace=True)
+    context, ca = dev_tls_context(cloud_dir, own_names(host))
     console = Console()
-    async with serve(cloud_dir, port=port, ssl_context=context) as receiver:
+    async with serve(cloud_dir, host, port, context) as receiver:
         _say(console, f"receiver at {receiver.url}, its data in {cloud_dir}")
+        theirs = cloud_dir / "machines" / f"{PART_ID}.json"
+        if theirs.exists():
+            _say(console, f"the receiver has {theirs}, which takes the place of {machine}")
         command = [
             *(sys.executable, "-m", "cistern_tools", "sim", str(machine), "--json"),
-            *("--cloud", receiver.url, "--ca", str(ca), "--part-id", PART_ID),
+            *("--cloud", _local(receiver), "--ca", str(ca), "--part-id", PART_ID),
             *("--secret-file", str(secret), "--flash", str(data / "board.flash")),
             *("--for", str(seconds)),
+            *(("--models", str(models)) if models else ()),
         ]
         board = Board()
         # In a session of its own, so that Ctrl-C reaches the board only when this process says so.
@@ -109,6 +182,12 @@ async def _run(machine, data, port, seconds):
     return 1 if process.returncode else 0
 
 
+def _local(receiver):
+    """The URL at which the receiver is reached from this machine."""
+    local = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+    return receiver._replace(host=local.get(receiver.host, receiver.host)).url
+
+
 async def _watch(console, cloud_dir, board, process, seconds):
     """Show the board until it ends or the user stops it."""
     stop = asyncio.Event()
@@ -125,7 +204,7 @@ async def _watch(console, cloud_dir, board, process, seconds):
         while not (ended.done() or stop.is_set()):
             latest = await asyncio.to_thread(_latest, cloud_dir)
             if live:
-                live.update(_screen(board, latest), refresh=True)
+                live.update(_screen(board, latest, console.width), refresh=True)
             elif board.status and time.monotonic() - shown > 1:
                 shown = time.monotonic()
                 _say(console, _line(board.status, latest))
@@ -158,16 +237,20 @@ def _latest(cloud_dir):
     return f"{when}  {component} {method}{named}  {payload}"
 
 
-def _screen(board, latest):
+def _screen(board, latest, width):
+    streams = sorted(board.status.get("streams", {}).items())
+    columns = [c for c in COLUMNS if c not in RARE or any(row[c] for _, row in streams)]
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("stream", no_wrap=True)
-    for name in COLUMNS:
-        table.add_column(name, justify="right")
-    table.add_column("in the cloud")
-    for name, stream in sorted(board.status.get("streams", {}).items()):
-        known = stream["synced"] + stream["pending"]
-        bar = ProgressBar(total=max(known, 1), completed=stream["synced"], width=16)
-        table.add_row(name, *(f"{stream[c]:,}" for c in COLUMNS), bar)
+    table.add_column("stream", overflow="fold")
+    for name in columns:
+        table.add_column(name, justify="right", no_wrap=True)
+    if width >= WIDE:
+        table.add_column("in the cloud")
+    for name, row in streams:
+        known = row["synced"] + row["pending"]
+        bar = ProgressBar(total=max(known, 1), completed=row["synced"], width=16)
+        cells = [f"{row[c]:,}" for c in columns]
+        table.add_row(name, *cells, *((bar,) if width >= WIDE else ()))
     link = board.status.get("link", "starting")
     return Group(
         table,

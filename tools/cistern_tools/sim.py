@@ -2,31 +2,45 @@
 the power.
 """
 
+import enum
 import os
-import re
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from cistern_tools import paths, texts
+from cistern_tools.command import seconds as duration
+from cistern_tools.command import size
 from cistern_tools.image import ImageError, order
 from cistern_tools.simboard import SimError, board
 
-_SIZE = re.compile(r"(\d+)([KM]?)")
-_UNITS = {"": 1, "K": 1024, "M": 1024 * 1024}
+# Less than this not even the board's program fits into.
+LEAST_HEAP = 24 * 1024
+HEAP = 160 * 1024
 
 
-def size(text: str) -> int:
-    """Bytes of "160K" or "1M"."""
-    found = _SIZE.fullmatch(text.strip().upper())
-    if not found:
-        raise typer.BadParameter(f"{text!r} is not a size such as 160K or 1M")
-    return int(found[1]) * _UNITS[found[2]]
+class Runtime(enum.StrEnum):
+    """What runs the board's program."""
+
+    MICROPYTHON = "micropython"
+    CPYTHON = "cpython"
+
+
+class Level(enum.StrEnum):
+    """The least that the board's log has."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
 
 
 def sim(
-    machine: Annotated[Path, typer.Argument(help="Machine configuration, Viam's JSON.")],
+    machine: Annotated[
+        Path,
+        typer.Argument(exists=True, dir_okay=False, help="Machine configuration, Viam's JSON."),
+    ],
     cloud: Annotated[
         str, typer.Option(help="URL of the cloud, such as https://localhost:8443.")
     ] = "",
@@ -43,17 +57,28 @@ def sim(
         "flash.bin"
     ),
     flash_size: Annotated[str, typer.Option(help="Its size.")] = "1M",
-    runtime: Annotated[str, typer.Option(help="micropython or cpython.")] = "micropython",
+    runtime: Annotated[
+        Runtime, typer.Option(help="What runs the board's program.")
+    ] = Runtime.MICROPYTHON,
     heap: Annotated[str, typer.Option(help="MicroPython's heap, in bytes of the chip.")] = "160K",
     seconds: Annotated[
         float,
-        typer.Option("--for", help="Stop after this time: capture off, all durable, a last sync."),
+        typer.Option(
+            "--for",
+            parser=duration,
+            metavar="SECONDS",
+            help="Stop after this time, such as 10, 10s or 5m: capture off, all durable, a last "
+            "sync. 0: until Ctrl-C.",
+        ),
     ] = 0,
     as_json: Annotated[
         bool, typer.Option("--json", help="A status object a second on stdout.")
     ] = False,
-    models: Annotated[Path | None, typer.Option(help="Folder with models of your own.")] = None,
-    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
+    models: Annotated[
+        Path | None,
+        typer.Option(exists=True, file_okay=False, help="Folder with models of your own."),
+    ] = None,
+    log_level: Annotated[Level, typer.Option(help="The least that is logged.")] = Level.INFO,
     program: Annotated[
         Path, typer.Option(hidden=True, help="Main program, with the library as in its source.")
     ] = paths.SIM_MAIN,
@@ -65,15 +90,17 @@ def sim(
         "flash_size": size(flash_size),
         "seconds": seconds,
         "json": as_json,
-        "log_level": log_level,
+        "log_level": log_level.value,
         "models": str(models) if models else None,
     }
-    if not machine.exists():
-        raise typer.BadParameter(f"no such file: {machine}")
-    if log_level not in ("debug", "info", "warning", "error"):
-        raise typer.BadParameter(f"--log-level {log_level!r}: debug, info, warning or error")
+    if runtime is Runtime.MICROPYTHON and size(heap) < LEAST_HEAP:
+        raise typer.BadParameter(
+            f"a heap of {heap} is too small for the board's program: a plain ESP32 has 147K"
+        )
     if not offline:
         settings["cloud"] = _cloud(cloud, ca, server_name, part_id, secret_file)
+    if flash.is_dir():
+        raise typer.BadParameter(f"--flash {flash} is a folder: name a file")
     flash.parent.mkdir(parents=True, exist_ok=True)
     try:
         command, environment = board(runtime, size(heap), settings, program)

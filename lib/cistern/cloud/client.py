@@ -61,8 +61,9 @@ class Cloud:
             answer = await self._unary(AUTHENTICATE, w.view(), (), None)
             self.token = str(find(answer, 1), "utf-8")
         except GrpcError as e:
+            # Nobody may take it for a refusal of what was to be sent after it.
+            e.of_login = True
             if e.status == INVALID_ARGUMENT:
-                # Of the login: nobody may take it for a refusal of what was to be sent after it.
                 e.status = FAILED_PRECONDITION
             raise
         except (TypeError, ValueError):

@@ -1,5 +1,7 @@
 """The device's log on its way to the cloud: what was said lately, in bounded memory."""
 
+from cistern.borrow import lend
+
 # Of all lines that wait; the oldest make room. One takes its text and about as much as LINE_BYTES
 # of heap.
 LOG_BYTES = 3000
@@ -23,7 +25,7 @@ class Journal:
 
     def log(self, level, text):
         """One line, for the port and for the cloud. Said again it only counts."""
-        text = text.replace(self._secret, "***")
+        text = _sound(text.replace(self._secret, "***"))
         self.show(level, text)
         text = text[:MAX_LINE]
         for line in self.lines:
@@ -34,3 +36,14 @@ class Journal:
             self.lines.append([self._port.uptime_us(), level, text, 1])
             while sum([len(line[2]) + LINE_BYTES for line in self.lines]) > LOG_BYTES:
                 self.lines.pop(0)
+
+
+def _sound(text):
+    """A text that protobuf takes; where it has half a character, there is a ? instead."""
+    try:
+        data = text.encode()
+    except UnicodeError:  # CPython
+        data = b"\xff"
+    if data and max(data) > 127:
+        text = lend("cistern.record.reading").mended(text)
+    return text

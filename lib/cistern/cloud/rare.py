@@ -12,6 +12,8 @@ def sensor_data(requested_us, received_us, payload, buf=None):
 
     Times in µs since 1970; payload: the dict of its Struct.
     """
+    if not isinstance(payload, dict):
+        raise TypeError("a reading that is no dict")
     w = Writer(buf)
     w.struct(payload)
     w.head(2, 0)

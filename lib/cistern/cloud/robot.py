@@ -76,13 +76,21 @@ class Robot:
         anchor = log.anchors().get(log.boot)
         if not anchor:
             return
+        sent = [line[:] for line in journal.lines]
+        if sent:
+            try:
+                await self._send(sent)
+            except GrpcError as e:
+                sent = await borrow("cistern.cloud.lines").singly(self._send, sent, e)
+            journal.lines = [line for line in journal.lines if line not in sent]
         if self.app.losses_due:
             await borrow("cistern.losses").send(self.app, anchor)
-        if not journal.lines:
-            return
-        sent = [line[:] for line in journal.lines]
+
+    async def _send(self, lines):
+        log = self.app.log
+        anchor = log.anchors()[log.boot]
         w = Writer()
-        for at, level, text, count in reversed(sent):
+        for at, level, text, count in reversed(lines):
             n = w.n
             w.field(5, text if count == 1 else "%s (%d times)" % (text, count))
             w.field(4, "cistern")
@@ -92,7 +100,6 @@ class Robot:
             w.field(2, level)
             w.head(2, n)
         await self.call("Log", w)
-        journal.lines = [line for line in journal.lines if line not in sent]
 
     async def _restart(self):
         now = self.app.port.uptime_us()

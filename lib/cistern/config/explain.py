@@ -67,6 +67,19 @@ _TYPES = {
     "service": "base_remote_control data_manager discovery generic mlmodel motion navigation "
     "sensors shell slam video vision world_state_store",
 }
+# Methods of components that Viam captures and Cistern does not (yet).
+_METHODS = (
+    "DoCommand",
+    "EndPosition",
+    "JointPositions",
+    "Images",
+    "ReadImage",
+    "NextPointCloud",
+    "Lengths",
+    "Audio",
+    "CaptureAllFromCamera",
+    "PointCloudMap",
+)
 _MISSING = {
     "capture_frequency_hz": "readings a second, such as 0.5 for one every 2 s",
     "method": "what to capture, such as Readings",
@@ -209,6 +222,8 @@ def _kind(path, kind, what):
 
 def _choice(what):
     def say(path, value, known):
+        if what == "method" and value in _METHODS:
+            return path, "method %s: %s" % (value, LATER), "error"
         return path, "unknown %s %s%s" % (what, _show(value), _meant(value, known)), "error"
 
     return say

@@ -123,6 +123,14 @@ def utf8(text):
     return bytes(out)
 
 
+def mended(text):
+    """A text as it is, or with a ? for each half of a character and what else is none."""
+    try:
+        return str(utf8(text), "utf-8")
+    except ValueError:
+        return "".join([mended(c) if len(text) > 1 else "?" for c in text])
+
+
 def shape_for(shape, payload, stream):
     """The narrowest shape that fits a payload, and what `shape` fits; checks the payload."""
     check(payload)

@@ -10,10 +10,9 @@ when a parcel is sealed, so dropping the oldest reading costs one addition.
 """
 
 import array
-import sys
 from struct import pack_into, unpack_from
 
-from cistern.borrow import borrow, keep
+from cistern.borrow import keep, lend
 from cistern.record.shape import Shape
 from cistern.record.stream import definition
 from cistern.record.value import LONG_INT, MAX_READING, WIDE, put_uint
@@ -54,11 +53,6 @@ _PLAIN = const(512)
 # What put() writes itself: bool, int, u16, and f32 where all floats are that short.
 _NUMBERS = b"\2\4\14" if WIDE else b"\2\4\14\5"
 _READING = "cistern.record.reading"
-
-
-def _look():
-    """What tells what a reading may be, for once."""
-    return sys.modules.get(_READING) or borrow(_READING)
 
 
 class Sealed:
@@ -102,7 +96,7 @@ class Ring:
         d = self.definition
         odd = float in [type(v) for v in stream.params.values()]
         if odd or len(d) > _PLAIN or max(d) > 127 or b"\\u" in d:
-            _look().check_stream(stream, self.shape)
+            lend(_READING).check_stream(stream, self.shape)
 
     def _empty(self):
         s = self._s
@@ -167,7 +161,7 @@ class Ring:
             self._scratch = memoryview(bytearray(MAX_READING + 16))
         n = self.shape.put(self._scratch, payload)
         if n < 0:
-            shape = _look().shape_for(self.shape, payload, self._stream)
+            shape = lend(_READING).shape_for(self.shape, payload, self._stream)
             n = shape.put(self._scratch, payload)
             self._use(shape)
         elif n > LONG_INT:

@@ -14,6 +14,8 @@ _CROWDED = RX_BUFFER * 3 // 4
 # Receivers tell the position once a second; one of them may be lost.
 MAX_AGE_US = 2200000
 _POLL_MS = 20
+# Slower than this and without a course, it stands: receivers give none then.
+_STANDS_M_S = 0.5
 
 _TABLE = {
     "board": (str, False, 1, 60),
@@ -22,7 +24,6 @@ _TABLE = {
     "baud_rate": (int, False, 1200, 921600),
 }
 _METHODS = ("Readings", "Position", "LinearVelocity", "CompassHeading")
-_POSITION = ("coordinate.latitude", "coordinate.longitude", "altitude_m")
 _XYZ = ("linear_velocity.x", "linear_velocity.y", "linear_velocity.z")
 
 
@@ -52,12 +53,14 @@ class Gps:
         self._uart = port.uart(self._tx, self._rx, self._baud, RX_BUFFER)
         self._buf = memoryview(bytearray(128))
         self._fix = Fix()
-        self._heard = None  # tick at which an epoch was last taken from the port
+        self._heard = None  # uptime at which an epoch was last taken from the port
+        self._bytes = 0  # that came in since then
 
     def source(self, method, params):
         """A source of the method."""
         if method == "Position":
-            return Source(self._position, fields("f64", *_POSITION), True)
+            # Of no fixed shape: there may be no altitude.
+            return Source(self._position, None, True)
         if method == "LinearVelocity":
             return Source(self._velocity, fields("f32", *_XYZ), True)
         if method == "CompassHeading":
@@ -77,22 +80,25 @@ class Gps:
                 break
             self._fix.feed(self._buf[:n])
             size -= n
+            self._bytes += n
             await self._port.sleep_ms(0)
         if self._fix.epochs != epochs and not crowded:
-            self._heard = self._port.ticks_us()
+            # Not ticks: these wrap between two readings of a slow collector.
+            self._heard = self._port.uptime_us()
 
     async def _fresh(self):
         """The fix, of now."""
         port, fix = self._port, self._fix
-        start = port.ticks_us()
+        start = port.uptime_us()
         await self._drain()
-        while self._heard is None or port.ticks_diff(port.ticks_us(), self._heard) > MAX_AGE_US:
-            if port.ticks_diff(port.ticks_us(), start) > MAX_AGE_US:
+        heard = fix.sentences, fix.bare
+        self._bytes = 0
+        while self._heard is None or port.uptime_us() - self._heard > MAX_AGE_US:
+            if port.uptime_us() - start > MAX_AGE_US:
                 self._heard = None
                 raise ResourceError(
-                    "%s: the receiver on GPIO %d (TX to it is GPIO %d, %d baud) says nothing that "
-                    "is NMEA: check its power, that its TX is wired to rx_pin, and baud_rate"
-                    % (self._name, self._rx, self._tx, self._baud)
+                    "%s: the receiver on GPIO %d (TX to it is GPIO %d, %d baud) %s"
+                    % (self._name, self._rx, self._tx, self._baud, self._why(*heard))
                 )
             await port.sleep_ms(_POLL_MS)
             await self._drain()
@@ -103,14 +109,39 @@ class Gps:
             )
         return fix
 
-    async def _position(self, values):
-        fix = await self._fresh()
-        values[0] = fix.latitude
-        values[1] = fix.longitude
-        values[2] = fix.altitude
+    def _why(self, sentences, bare):
+        """Why nothing told the position, from what came in instead."""
+        if self._fix.sentences != sentences:
+            return (
+                "sends sentences, but none that tells a position (GGA, GNS, or RMC twice): switch "
+                "one on in the receiver"
+            )
+        if self._fix.bare != bare:
+            return "sends sentences without a checksum: switch the checksum on in the receiver"
+        if self._bytes:
+            return (
+                "says nothing that is NMEA: check baud_rate, its wires, and what it is set to send"
+            )
+        return "says nothing: check its power, that its TX is wired to rx_pin, and baud_rate"
+
+    async def _position(self):
+        return self._place(await self._fresh())
+
+    def _place(self, fix):
+        place = {"coordinate": {"latitude": fix.latitude, "longitude": fix.longitude}}
+        if fix.altitude is not None:
+            place["altitude_m"] = fix.altitude
+        return place
 
     async def _velocity(self, values):
         fix = await self._fresh()
+        if fix.speed is None:
+            raise ResourceError(
+                "%s: no speed: the receiver sends no RMC sentences, or none with a speed in it"
+                % self._name
+            )
+        if fix.heading is None and fix.speed > _STANDS_M_S:
+            raise ResourceError("%s: no velocity yet: its speed has no direction" % self._name)
         heading = radians(fix.heading or 0)
         values[0] = fix.speed * sin(heading)
         values[1] = fix.speed * cos(heading)
@@ -123,16 +154,14 @@ class Gps:
         values[0] = fix.heading
 
     async def _readings(self):
-        velocity = [0.0, 0.0, 0.0]
-        await self._velocity(velocity)
-        fix = self._fix
-        readings = {
-            "position": {
-                "coordinate": {"latitude": fix.latitude, "longitude": fix.longitude},
-                "altitude_m": fix.altitude,
-            },
-            "linear_velocity": {"x": velocity[0], "y": velocity[1], "z": velocity[2]},
-        }
+        fix = await self._fresh()
+        readings = {"position": self._place(fix)}
+        try:
+            velocity = [0.0, 0.0, 0.0]
+            await self._velocity(velocity)
+            readings["linear_velocity"] = {"x": velocity[0], "y": velocity[1], "z": velocity[2]}
+        except ResourceError:
+            pass  # it has none
         if fix.heading is not None:
             readings["compass_heading"] = fix.heading
         return {"readings": readings}

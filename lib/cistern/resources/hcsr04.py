@@ -10,6 +10,10 @@ from cistern.resources.pins import take
 
 _METRES_PER_US = 0.00034321 / 2  # sound in air of 20 °C, there and back
 _TIMEOUT_MS = 30  # 5 m, more than the sensor reaches
+# 2 cm to 4.5 m by the widest of its datasheets. Without an echo it ends its pulse after 38 ms or
+# 200, which is no distance; a pulse that is shorter is a disturbance.
+_LEAST_US = 115
+_MOST_US = 26300
 
 _TABLE = {
     "board": (str, False, 1, 60),
@@ -38,6 +42,7 @@ class HcSr04:
         self._trigger = port.pin(self._pins[0], "out")
         self._echo = port.pin(self._pins[1], "in", "down")
         self._pulse_us = port.pulse_us
+        self._waits = False  # for an echo that did not come
         self._timeout_us = int(component.attributes.get("timeout_ms", _TIMEOUT_MS)) * 1000
 
     def source(self, method, params):
@@ -48,13 +53,23 @@ class HcSr04:
 
     def _read(self, values):
         if self._echo.value():
+            if self._waits:
+                raise self._failed("echo is still high: nothing was in reach of the last burst")
             raise self._failed("echo is high before the burst: check that it is wired to ECHO")
+        self._waits = False
         us = self._pulse_us(self._trigger, self._echo, self._timeout_us)
         if us == -2:
             raise self._failed("no pulse on echo: check the sensor's 5 V supply and both wires")
         if us < 0:
+            self._waits = True
             ms = self._timeout_us // 1000
             raise self._failed("no echo within %d ms: nothing is in reach" % ms)
+        if us > _MOST_US:
+            raise self._failed("no echo from within 4.5 m: nothing is in reach")
+        if us < _LEAST_US:
+            raise self._failed(
+                "an echo after %d µs: something is nearer than 2 cm, or disturbs it" % us
+            )
         values[0] = us * _METRES_PER_US
 
     def _failed(self, text):

@@ -17,6 +17,7 @@ class Reader:
     """One input, with the face of machine.ADC; reference_uv: the voltage at VREF, in µV."""
 
     at_once = False
+    whole_range = True  # from ground to VREF, ends included
 
     def __init__(self, chip, channel, reference_uv):
         self._chip = chip

@@ -82,10 +82,9 @@ class Servo:
                 "%s: the servo on GPIO %d has no signal yet: give starting_position_deg, or move "
                 "it" % (self._name, self._pin)
             )
-        # Rounded: the PWM's steps are not those of the angle.
-        values[0] = self._low + ((width - self._width) * self._angles * 2 + self._widths) // (
-            2 * self._widths
-        )
+        # Rounded: the PWM's steps are not those of the angle, and may be beyond its ends.
+        angle = ((width - self._width) * self._angles * 2 + self._widths) // (2 * self._widths)
+        values[0] = self._low + min(max(angle, 0), self._angles)
 
     def close(self):
         """No signal, and the PWM channel back."""

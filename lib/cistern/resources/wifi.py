@@ -3,6 +3,9 @@
 from cistern.resources import ResourceError, Source, fields
 from cistern.resources.attributes import check as check_table
 
+# ESP-IDF gives 8 bits, of which 0 and -128 stand for none.
+_LEAST_DBM = -127
+
 
 def check(kind, model, attributes):
     """Problems of the attributes: it takes none."""
@@ -27,9 +30,12 @@ class WifiRssi:
 
     def _read(self, values):
         try:
-            values[0] = self._rssi()
+            rssi = self._rssi()
         except OSError as e:
             raise ResourceError(
                 "%s: no signal strength (%s): the board is not connected to an access point"
                 % (self._name, e)
             ) from None
+        if not _LEAST_DBM <= rssi < 0:
+            raise ResourceError("%s: %s dBm is no signal strength" % (self._name, rssi))
+        values[0] = rssi

@@ -3,7 +3,7 @@
 A boot ended before the next one began, and so did all boots between them.
 """
 
-from cistern.errors import LinkError
+from cistern.sync.uploader import BadParcelError
 
 # Readings are expanded as if the boot had begun then, for the time of the last one.
 _START_US = 1 << 50
@@ -31,7 +31,7 @@ async def learn(uploader, starts):
                 await uploader.size_of(ref, _START_US)
                 end = uploader.expander.last_us - _START_US
                 ends[ref.boot] = max(ends.get(ref.boot, 0), end)
-            except (IndexError, ValueError, LinkError):
+            except BadParcelError:
                 pass  # is set aside when its turn comes
         ref = await uploader.next(cursor)
     began = 0

@@ -6,7 +6,6 @@ its call.
 
 import asyncio
 
-from cistern.errors import LinkError
 from cistern.sync.uploader import Uploader
 
 # 8 round trips at once keep a link busy whose round trip is 8 times the time that 32 KB take.
@@ -22,14 +21,16 @@ class _Thread(Uploader):
         super().__init__(main.port, main.log, main.cloud, len(main.buffer), main.on_synced)
         self.turn = main.turn
         self._backoff = main._backoff
+        self.doubts = main.doubts
         self._main = main
         self._busy = busy
         self._lock = lock
         self._mine = None
 
-    async def _start_of(self, boot):
+    async def start_of(self, boot):
+        """As the main one's."""
         async with self._lock:
-            return await self._main._start_of(boot)
+            return await self._main.start_of(boot)
 
     async def next(self, cursor, definition=None):
         """An upload begins with the oldest parcel of a stream that no other thread is sending."""
@@ -47,12 +48,12 @@ class _Thread(Uploader):
 async def _drain(thread, failed):
     try:
         await thread.drain()
-    except (LinkError, MemoryError) as e:
+    except Exception as e:
         failed.append(e)  # of several that fail together, nobody waits for the others
 
 
 async def drain(main):
-    """Send all that is unsent. Raises the first LinkError; the other threads end with it."""
+    """Send all that is unsent. Raises the first error; the other threads end with it."""
     busy = set()
     lock = asyncio.Lock()
     threads = []

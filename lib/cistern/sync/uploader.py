@@ -5,14 +5,13 @@ from binascii import hexlify
 from cistern.borrow import borrow
 from cistern.cloud.datasync import UPLOAD, upload_metadata
 from cistern.cloud.expand import PIECE, Expander
-from cistern.errors import GrpcError, LinkError
+from cistern.errors import CisternError, LinkError
 from cistern.sync.backoff import MAX_PARCELS, Backoff
 
 # Sensor data of one upload: what micro-rdk sends at most (Viam recommends 64 KB; halved for RAM).
 MAX_UPLOAD = 32000
 # Records that are passed over in a step, up to a millisecond each.
 RECORDS = 2
-INVALID_ARGUMENT = 3
 # On readings of a boot that never learned the time: they were taken at this time at the latest.
 BOUNDED_TAG = "time-bounded"
 # Percent of the log's sectors in use from which on each further one is reason to sync at once;
@@ -20,6 +19,33 @@ BOUNDED_TAG = "time-bounded"
 HIGH_WATER = 75
 # How often the log's fill and wishes to sync are looked at.
 LOOK_MS = 500
+
+
+class BadParcelError(CisternError):
+    """What is in a parcel cannot be sent, whatever the cloud says."""
+
+
+class Doubts:
+    """What the uploads of a log share about parcels that the cloud may not want (refused.py).
+
+    accepted: uploads that it took since start. suspects: {name(ref): [tries, `accepted` before
+    the first one]}: not sent with others. held: definitions of streams that wait for the next
+    sync. refusal: the first error of this sync that did not end it, or None. strikes: parcels in a
+    row that were refused alone. last: the definition of the upload that ended the last sync, if
+    that may have been the reason. said: of a stream that waits, to say it once.
+    """
+
+    accepted = strikes = 0
+    refusal = last = said = None
+
+    def __init__(self):
+        self.suspects = {}
+        self.held = set()
+
+
+def name(ref):
+    """A parcel's name as one number."""
+    return ref.sector << 12 | ref.index
 
 
 class Uploader:
@@ -54,6 +80,7 @@ class Uploader:
         self._piece = memory(PIECE)
         self.expander = None
         self._bounds = {}  # boots without a clock: when they began at the latest
+        self.doubts = Doubts()
         self._backoff = Backoff(lambda: port.urandom(1)[0])
         self._reported = None
 
@@ -90,22 +117,44 @@ class Uploader:
         try:
             if self.before and not self._reported:
                 await self.before()
-            if self.threads > 1:
-                from cistern.sync.threads import drain
-
-                await drain(self)
-            else:
-                await self.drain()
+            await self._sync()
             self._report(None)
             return self.interval_ms
-        except (LinkError, MemoryError) as e:
+        except Exception as e:  # a sync must not end what syncs
             if isinstance(e, MemoryError):
                 e = LinkError("call", "not enough memory: %s" % e)
+            elif not isinstance(e, LinkError):
+                e = LinkError("call", "%s: %s" % (type(e).__name__, e))
             wait = self._backoff.failed(e)
             self.error = str(e)
             self.link = "down: " + self.error
             self._report(self.error, wait)
             return wait
+
+    async def _sync(self):
+        doubts = self.doubts
+        accepted = doubts.accepted
+        doubts.refusal = None
+        doubts.strikes = 0
+        doubts.held.clear()
+        if doubts.last:
+            doubts.held.add(doubts.last)  # the others first
+            await self._drain_all()
+            doubts.held.discard(doubts.last)
+            doubts.last = None
+        await self._drain_all()
+        if doubts.suspects and (accepted < doubts.accepted or not doubts.refusal):
+            await borrow("cistern.sync.refused").again(self)
+        if doubts.refusal and accepted == doubts.accepted:
+            raise doubts.refusal  # it may well be the cloud's fault
+
+    async def _drain_all(self):
+        if self.threads > 1:
+            from cistern.sync.threads import drain
+
+            await drain(self)
+        else:
+            await self.drain()
 
     def _report(self, error, wait=0):
         if error == self._reported:
@@ -118,25 +167,23 @@ class Uploader:
             self.port.log("info", "sync: works again")
 
     async def drain(self):
-        """Upload all that is unsent. Raises LinkError."""
+        """Upload all that is unsent, but for what is suspect or held. Raises LinkError for what
+        ends a sync, and MemoryError.
+        """
         while True:
             refs, size, bounded = await self._gather()
             if not refs:
                 return
+            before = self.doubts.accepted
+            self.gone = False
             try:
-                try:
-                    await self.send(refs, size, bounded)
-                except GrpcError as e:
-                    if e.status != INVALID_ARGUMENT:
-                        raise
-                    await borrow("cistern.sync.refused").find(self, refs, size, bounded, e)
-            except LinkError:
-                if not self._gone:
+                await self.send(refs, size, bounded)
+            except (BadParcelError, LinkError) as e:
+                if self.gone:
+                    continue  # the log came round: what it has now is sent at once
+                if isinstance(e, LinkError) and e.layer in ("dns", "connect", "tls"):
                     raise
-                continue  # the log came round: what it has now is sent at once
-            self._backoff.success()
-            self.link = "up"
-            self.synced_us = self.port.uptime_us()
+                await borrow("cistern.sync.refused").find(self, refs, bounded, e, before)
 
     async def turn(self):
         """Let others run; the App puts something better here."""
@@ -153,34 +200,44 @@ class Uploader:
     async def _gather(self):
         """([Ref], bytes of sensor data, whether times are bounded) of the next upload."""
         refs, total, bounded = [], 0, False
-        self._gone = False
+        self.gone = False
         # For the whole upload: a clock that is set meanwhile must not change what was counted.
         self.starts = {}
         most = self._backoff.most
         cursor = self.log.unsent()
-        ref = await self.next(cursor)
+        ref = await self._next(cursor)
         while ref and len(refs) < most:
             if ref.boot not in self.starts:
-                self.starts[ref.boot] = await self._start_of(ref.boot)
+                self.starts[ref.boot] = await self.start_of(ref.boot)
             start = self.starts[ref.boot]
             if refs and start[1] != bounded:
                 break
             bounded = start[1]
             try:
                 size = await self.size_of(ref, start[0])
-            except (IndexError, ValueError, LinkError) as e:
-                self._gone = False
-                borrow("cistern.sync.refused").give_up(self, ref, e)
-                ref = await self.next(cursor, ref.definition if refs else None)
+            except (BadParcelError, MemoryError) as e:
+                self.gone = False
+                borrow("cistern.sync.refused").cannot(self, ref, e)
+                ref = await self._next(cursor, ref.definition if refs else None)
                 continue
             if refs and total + size > MAX_UPLOAD // MAX_PARCELS * most:
                 break
             total += size
             refs.append(ref)
-            ref = await self.next(cursor, ref.definition)
+            ref = await self._next(cursor, ref.definition)
         return refs, total, bounded
 
-    async def _start_of(self, boot):
+    async def _next(self, cursor, definition=None):
+        """next() but for what is suspect or held."""
+        doubts = self.doubts
+        while True:
+            ref = await self.next(cursor, definition)
+            if not ref or not (
+                ref.definition in doubts.held or (doubts.suspects and name(ref) in doubts.suspects)
+            ):
+                return ref
+
+    async def start_of(self, boot):
         """(UTC of the boot's start in µs, whether it is only a bound)."""
         anchors = self.log.anchors()
         if not self.cloud.token or self.log.boot not in anchors:
@@ -202,16 +259,27 @@ class Uploader:
         return self._bounds[boot], True
 
     def _expand(self, ref, start_us):
-        """Iterate over the parcel's readings as fields 2 of a request, in pieces."""
+        """Iterate over the parcel's readings as fields 2 of a request, in pieces. Raises
+        BadParcelError.
+        """
+        try:
+            yield from self._pieces_of(ref, start_us)
+        except (BadParcelError, MemoryError):
+            raise
+        except Exception as e:  # whatever is on flash, it costs itself only
+            raise BadParcelError("%s: %s" % (type(e).__name__, e))  # noqa: B904 - see own.py
+
+    def _pieces_of(self, ref, start_us):
         if ref.size > len(self.buffer):  # not written by this firmware
             self.buffer = bytearray(ref.size)
         payload = self.log.read(ref, self.buffer)
         if payload is None:
-            self._gone = True
-            raise LinkError("call", "parcel %d.%d is gone or damaged" % (ref.sector, ref.index))
-        return self._expander_of(ref).pieces(payload, start_us)
+            self.gone = True
+            raise BadParcelError("it is gone or damaged")
+        return self.expander_of(ref).pieces(payload, start_us)
 
-    def _expander_of(self, ref):
+    def expander_of(self, ref):
+        """The Expander of a parcel's stream."""
         if not self.expander or self.expander.definition != ref.definition:
             self.expander = Expander(ref.definition, self._piece)
         return self.expander
@@ -226,15 +294,27 @@ class Uploader:
         return size
 
     async def send(self, refs, size, bounded):
-        """Upload these parcels. Raises LinkError."""
-        stream = self._expander_of(refs[0]).stream
-        tags = stream.tags + ((BOUNDED_TAG,) if bounded else ())
-        head = upload_metadata(self.cloud.part_id, stream, self._name(refs), tags)
+        """Upload these parcels. Raises LinkError, BadParcelError, and MemoryError, after which
+        nothing is known of any of them.
+        """
+        try:
+            stream = self.expander_of(refs[0]).stream
+            tags = stream.tags + ((BOUNDED_TAG,) if bounded else ())
+            head = upload_metadata(self.cloud.part_id, stream, self._name(refs), tags)
+        except MemoryError:
+            raise
+        except Exception as e:
+            raise BadParcelError("%s: %s" % (type(e).__name__, e))  # noqa: B904
         await self.cloud.call(UPLOAD, lambda: self._pieces(head, refs), len(head) + size)
+        self.doubts.accepted += 1
+        self.doubts.strikes = 0
         for ref in refs:
             if self.log.mark_sent(ref):
                 self.on_synced(ref.definition, ref.readings)
             await self.turn()
+        self._backoff.success()
+        self.link = "up"
+        self.synced_us = self.port.uptime_us()
 
     def _name(self, refs):
         """The names of the parcels, by which a receiver stores each once (docs/SPEC.md)."""

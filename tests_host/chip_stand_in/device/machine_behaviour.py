@@ -128,8 +128,8 @@ class ADC:
         return self._at
 
     def read_uv(self):
-        """Microvolts."""
-        return self.read_u16() * 50
+        """Microvolts: of a TMP36 from 0 to 52 °C."""
+        return 500000 + self.read_u16() * 8
 
 
 class SPI:

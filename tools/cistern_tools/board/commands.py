@@ -16,8 +16,9 @@ from rich.text import Text
 
 from cistern_tools import paths
 from cistern_tools.board import BoardError
+from cistern_tools.command import fail
 from cistern_tools.image import ImageError
-from cistern_tools.image.commands import fail, write_private
+from cistern_tools.image.commands import write_private
 
 config_app = typer.Typer(no_args_is_help=True, help="The configuration of a board that runs.")
 
@@ -44,12 +45,19 @@ def flash(
 ) -> None:
     """Write an image to a board, verified by the chip; then the board starts."""
     from cistern_tools.board import loader, ports
+    from cistern_tools.image import firmware
 
     keep = [label for label, wanted in (("nvs", keep_nvs), ("capture", keep_log)) if wanted]
     try:
+        raw = image.read_bytes()
+        firmware.find(raw)
         chosen = ports.choose(port)
-        loader.flash(chosen, image.read_bytes(), keep, baud)
-    except (BoardError, ImageError, OSError) as e:
+        loader.flash(chosen, raw, keep, baud)
+    except OSError as e:
+        fail(f"{image}: {e.strerror or e}")
+    except ImageError as e:
+        fail(f"{image}: {e}")
+    except BoardError as e:
         fail(e)
     kept = f"; kept {' and '.join(keep)}" if keep else ""
     typer.echo(f"{image} is on the board, verified{kept}. Next: cistern logs --port {chosen}")
@@ -135,7 +143,10 @@ def config_pull(
     for key, value in sorted(settings.items()):
         typer.echo(f"{key}: {value}", err=True)
     if output:
-        output.write_bytes(machine)
+        try:
+            output.write_bytes(machine)
+        except OSError as e:
+            fail(f"{output} cannot be written: {e.strerror or e}")
     else:
         sys.stdout.write(machine.decode("utf-8", "replace"))
 

@@ -1,5 +1,7 @@
 """Which serial port a board is at."""
 
+import os
+
 from serial.tools import list_ports
 
 from cistern_tools.board import BoardError
@@ -8,6 +10,10 @@ from cistern_tools.board import BoardError
 def choose(port):
     """The port that was asked for, or the only one of USB that there is. Raises BoardError."""
     if port:
+        if os.name == "posix" and "://" not in port and not os.path.exists(port):
+            raise BoardError(
+                f"{port} cannot be opened: there is no such port; is the board plugged in?"
+            )
         return port
     found = sorted(p.device for p in list_ports.comports() if p.vid is not None)
     if len(found) == 1:

@@ -11,6 +11,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from cistern_tools.command import fail
 from cistern_tools.image import ImageError
 
 image_app = typer.Typer(
@@ -21,12 +22,6 @@ Firmware = Annotated[
     Path, typer.Option(help="MicroPython's .bin for the board, as it was downloaded.")
 ]
 Machine = Annotated[Path, typer.Option(help="Machine configuration, Viam's JSON.")]
-
-
-def fail(message):
-    """Say why a command cannot go on, and end it."""
-    typer.echo(f"cistern: {message}", err=True)
-    raise typer.Exit(1)
 
 
 @image_app.command("build")
@@ -132,7 +127,9 @@ def image_inspect(
 
     try:
         contents = inspect(image.read_bytes())
-    except (ImageError, OSError) as e:
+    except OSError as e:
+        fail(f"{image}: {e.strerror or e}")
+    except ImageError as e:
         fail(f"{image}: {e}")
     if as_json:
         print(json.dumps(_as_dict(contents), indent=2))

@@ -14,6 +14,7 @@ from typing import Annotated
 
 import typer
 
+from ..command import address, fail
 from . import accounts
 from .accounts import AccountError, Accounts
 
@@ -27,20 +28,23 @@ part_app = typer.Typer(
 apikey_app = typer.Typer(no_args_is_help=True, help="API keys, for programs that upload or read.")
 
 
-def fail(message):
-    """Says why a command cannot go on, and ends it."""
-    typer.echo(f"cistern: {message}", err=True)
-    raise typer.Exit(1)
-
-
 @contextlib.contextmanager
-def _accounts(data):
-    data.mkdir(mode=0o700, parents=True, exist_ok=True)
+def _accounts(data, make=False):
+    """The accounts of a data folder, which is made only where something goes into it."""
+    if not make and not (data / accounts.FILE_NAME).exists():
+        fail(
+            f"there is no receiver's data in {data}: cistern part add makes it, and --data names "
+            "another folder"
+        )
     try:
+        if make:
+            data.mkdir(mode=0o700, parents=True, exist_ok=True)
         with contextlib.closing(Accounts(data)) as opened:
             yield opened
-    except (AccountError, OSError) as e:
+    except AccountError as e:
         fail(e)
+    except OSError as e:
+        fail(f"{e.filename or data}: {e.strerror or e}")
 
 
 # cistern cloud
@@ -49,7 +53,10 @@ def _accounts(data):
 def cloud(
     data: Data = DATA_DIR,
     listen: Annotated[
-        str, typer.Option(help="HOST:PORT; port 0 takes a free one.")
+        str,
+        typer.Option(
+            metavar="[HOST:]PORT", help="Where to listen; port 0 takes a free one."
+        ),
     ] = "127.0.0.1:0",
     cert: Annotated[Path | None, typer.Option(help="Certificate chain, PEM.")] = None,
     key: Annotated[Path | None, typer.Option(help="Private key of the certificate, PEM.")] = None,
@@ -74,7 +81,7 @@ def cloud(
     ] = False,
 ):
     """Run a receiver: devices log in, get their configuration, and upload readings."""
-    host, port = _address(listen)
+    host, port = address(listen, "127.0.0.1")
     if (cert is None) != (key is None):
         fail("--cert and --key belong together")
     if sum((cert is not None, dev, plaintext)) > 1:
@@ -87,15 +94,7 @@ def cloud(
         context, ca = _tls(data, host, cert, key, plaintext, name or [])
         asyncio.run(_run(data, host, port, context, ca, as_json))
     except OSError as e:
-        fail(e if e.strerror is None else f"{listen}: {e.strerror}" if e.filename is None else e)
-
-
-def _address(listen):
-    host, colon, port = listen.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not colon or not port.isdecimal() or int(port) > 65535:
-        fail(f"--listen {listen}: write HOST:PORT, for example 0.0.0.0:8443 or [::1]:8443")
-    return host or "0.0.0.0", int(port)
+        fail(f"{e.filename or listen}: {e.strerror or e}")
 
 
 def _tls(data, host, cert, key, plaintext, names):
@@ -112,11 +111,11 @@ def _tls(data, host, cert, key, plaintext, names):
             return tls_context(cert, key), None
         except OSError as e:
             fail(f"--cert {cert} --key {key} cannot be used: {e}")
-    reachable = [*names, *_own_names(host)]
+    reachable = [*names, *own_names(host)]
     return dev_tls_context(data, reachable)
 
 
-def _own_names(host):
+def own_names(host):
     """Returns names and addresses under which a receiver bound to `host` can be reached."""
     if host not in ANY_HOST:
         return [host]
@@ -162,7 +161,7 @@ def _say_ready(receiver, ca, as_json):
 
 
 def _addresses(host):
-    return [name for name in _own_names(host) if name[0].isdigit()]
+    return [name for name in own_names(host) if name[0].isdigit()]
 
 
 # cistern part
@@ -187,8 +186,11 @@ def part_add(
     ] = False,
 ):
     """Let a part log in, with the secret in a file."""
-    with _accounts(data) as known:
+    try:
         accounts.check_part_id(part_id)
+    except AccountError as e:
+        fail(e)
+    with _accounts(data, make=True) as known:
         path = secret_file or data / "secrets" / part_id
         made = accounts.ensure_secret_file(path)
         added = known.add_part(part_id, accounts.read_secret_file(path), replace)
@@ -240,7 +242,7 @@ def apikey_add(
     ] = None,
 ):
     """Make an API key; the file has {"api_key_id": ..., "api_key": ...}."""
-    with _accounts(data) as known:
+    with _accounts(data, make=True) as known:
         if key_file and key_file.exists():
             fail(f"{key_file} exists; choose another --key-file")
         key_id, key = known.add_key(part)

@@ -58,11 +58,13 @@ class Uart:
     """machine.UART. What comes in while `rxbuf` bytes wait is lost.
 
     track(second) → fix, see sentences(). plugged: whether the receiver is wired.
+    says(second, fix) → what it sends.
     """
 
     def __init__(self, ticks_us, baudrate, rxbuf, track=walk):
         self.track = track
         self.plugged = True
+        self.says = sentences
         self.running = True
         self._now = Clock(ticks_us).now
         self._byte_us = 10 * _SECOND // baudrate  # start, 8 bits, stop
@@ -85,7 +87,7 @@ class Uart:
             if (self._second + 1) * _SECOND + _DELAY_US > now:
                 return
             self._second += 1
-            self._sending = sentences(self._second, self.track(self._second))
+            self._sending = self.says(self._second, self.track(self._second))
             self._sent = 0
 
     def any(self):

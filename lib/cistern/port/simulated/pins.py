@@ -1,6 +1,8 @@
 """Pins and what is wired to single ones."""
 
 _ADC_US = 15  # a conversion, esp32-costs
+_REACH_M = 6.5
+_NO_ECHO_US = 38000
 
 
 def wave(ticks, shift):
@@ -118,7 +120,8 @@ class Encoder:
 class Echo:
     """HC-SR04: something that comes and goes, 0.5 to 2.5 m away.
 
-    metres: None, or how far it is instead. wired: without, echo stays low.
+    metres: None, or how far it is instead; inf: nothing is in reach, and echo is high for 38 ms.
+    wired: without, echo stays low.
     """
 
     def __init__(self, ticks_us, charge=None):
@@ -132,7 +135,7 @@ class Echo:
         metres = self.metres
         if metres is None:
             metres = 0.5 + wave(self._ticks_us(), 12) / 512
-        us = int(metres * 2 / 0.00034321 + 0.5)
+        us = int(metres * 2 / 0.00034321 + 0.5) if metres < _REACH_M else _NO_ECHO_US
         if self._charge:
             # The burst of eight cycles and its delay take about half a millisecond.
             self._charge(500 + min(us, timeout_us) if self.wired else timeout_us)
