@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from chip_stand_in import images
 from cistern_tools import devca
 from cistern_tools.cli import app
-from cistern_tools.image import ImageError, library, order
+from cistern_tools.image import ImageError, boards, library, order
 from support import EXAMPLES
 
 GREENHOUSE = EXAMPLES / "greenhouse.json"
@@ -116,6 +116,19 @@ def test_a_bad_machine_is_refused_as_cistern_check_would(call, tmp_path):
     bad.write_text(json.dumps(machine))
     made = call(machine=bad)
     assert made.exit_code == 1 and 'components[0] "esp32".model' in made.output, made.output
+
+
+def test_what_fits_is_judged_by_the_memory_of_the_board(call, tmp_path, monkeypatch):
+    monkeypatch.setattr(library, "files", images.code)
+    machine = json.loads(GREENHOUSE.read_text())
+    config = machine["components"][0]["service_configs"][0]
+    config["attributes"]["capture_methods"][0]["cache_size_kb"] = 60
+    large = tmp_path / "large.json"
+    large.write_text(json.dumps(machine))
+    made = call(machine=large)
+    assert made.exit_code == 1 and "its ring is refused" in made.output, made.output
+    assert call(machine=large, heap="4M").exit_code == 0
+    assert boards.load("CISTERN_ESP32_S3").heap == 2 * 1024 * 1024
 
 
 @pytest.mark.parametrize(

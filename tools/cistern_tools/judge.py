@@ -176,8 +176,8 @@ def _memory(machine, plan, forecast, heap, models):
             "error",
             refused[0]["path"],
             f"there is no memory for {len(refused)} of {len(wanted)} collectors in a heap of "
-            f"{heap} bytes: {named}{more}; {instead}. Leave some out, or take a board with more "
-            "memory",
+            f"{heap} bytes: {named}{more}; {instead}. Leave some out, or give --heap if the board "
+            "has more",
         )
 
 

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from cistern_tools import paths
 from cistern_tools.board import BoardError
-from cistern_tools.command import fail
+from cistern_tools.command import fail, size
 from cistern_tools.image import ImageError
 from cistern_tools.image.commands import write_private
 
@@ -86,6 +86,10 @@ def config_push(
         typer.Option(metavar="IP/MASK/GATEWAY/DNS", help='Fixed addresses; "" for DHCP.'),
     ] = None,
     ntp: Annotated[str | None, typer.Option(help='Time server; "" for pool.ntp.org.')] = None,
+    heap: Annotated[
+        str,
+        typer.Option(metavar="SIZE", help="What the board has for Python with Wi-Fi up."),
+    ] = "147K",
 ) -> None:
     """Give a board another configuration, all of it or a part; it starts again with that."""
     from cistern_tools.board import config, link, ports
@@ -95,7 +99,7 @@ def config_push(
         raw = None
         if machine:
             raw = order.read_file(machine, "the machine configuration")
-            for warning in order.check_machine(raw, str(machine)):
+            for warning in order.check_machine(raw, str(machine), size(heap)):
                 typer.echo(f"cistern: warning: {warning}", err=True)
         values = {}
         if wifi or wifi_file or wifi_open:

@@ -9,10 +9,13 @@ from typing import NamedTuple
 
 from cistern_tools import texts
 from cistern_tools.image import ImageError, partitions
+from cistern_tools.judge import HEAP
 from cistern_tools.paths import ROOT
 
 FOLDER = ROOT / "boards"
 # mpy-cross's names of the machine code that a chip runs (docs/reference/mpyfiles.rst).
+# The smallest PSRAM that is sold with an ESP32: 2 MB.
+PSRAM = 2 * 1024 * 1024
 ARCHITECTURES = {
     "esp32": "xtensawin",
     "esp32s2": "xtensawin",
@@ -23,12 +26,15 @@ ARCHITECTURES = {
 
 
 class Board(NamedTuple):
-    """name: of its folder; chip: as esptool calls it; product: for people."""
+    """name: of its folder; chip: as esptool calls it; product: for people; heap: bytes that
+    Python has with Wi-Fi up.
+    """
 
     name: str
     chip: str
     product: str
     table: partitions.Table
+    heap: int = HEAP
 
     @property
     def architecture(self):
@@ -57,4 +63,5 @@ def load(name, folder=FOLDER):
     if chip not in ARCHITECTURES:
         raise ImageError(f"board {name}: no image is made for the chip {chip}")
     table = partitions.read_csv(table, f"{name}/partitions.csv")
-    return Board(name, chip, about.get("product", name), table)
+    heap = PSRAM if "External RAM" in about.get("features", ()) else HEAP
+    return Board(name, chip, about.get("product", name), table, heap)

@@ -11,7 +11,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from cistern_tools.command import fail
+from cistern_tools.command import fail, size
 from cistern_tools.image import ImageError
 
 image_app = typer.Typer(
@@ -33,6 +33,10 @@ def image_build(
     secret_file: Annotated[Path, typer.Option(help="File with the part's secret.")],
     output: Annotated[Path, typer.Option("-o", help="The image.")],
     board: Annotated[str, typer.Option(help="A folder of boards/.")] = "esp32_generic",
+    heap: Annotated[
+        str,
+        typer.Option(metavar="SIZE", help="What the board has for Python, if not as its kind."),
+    ] = "",
     wifi: Annotated[
         str,
         typer.Option(
@@ -64,12 +68,14 @@ def image_build(
     from cistern_tools.image.build import build
 
     try:
+        kind = boards.load(board)
         network = order.wifi(wifi, wifi_file, wifi_open)
+        room = size(heap) if heap else kind.heap
         ordered, warnings = _order(
-            machine, network, cloud, part_id, secret_file, ca, server_name, ip, ntp
+            machine, room, network, cloud, part_id, secret_file, ca, server_name, ip, ntp
         )
         raw = order.read_file(firmware, "the firmware")
-        image = build(ordered, boards.load(board), raw, firmware.name)
+        image = build(ordered, kind, raw, firmware.name)
     except ImageError as e:
         fail(e)
     for warning in warnings:
@@ -78,11 +84,11 @@ def image_build(
     typer.echo(f"{output}: {len(image)} bytes for board {board}. Next: cistern flash {output}")
 
 
-def _order(machine, network, cloud, part_id, secret_file, ca, name, ip, ntp):
+def _order(machine, heap, network, cloud, part_id, secret_file, ca, name, ip, ntp):
     from cistern_tools.image import order
 
     raw = order.read_file(machine, "the machine configuration")
-    warnings = order.check_machine(raw, str(machine))
+    warnings = order.check_machine(raw, str(machine), heap)
     ssid, psk = network
     secret = order.read_secret(secret_file)
     certificates = order.ca_files(order.read_file(ca, "the CA file"), str(ca)) if ca else {}

@@ -205,10 +205,13 @@ def check_cloud(url, ca, part_id):
         raise ImageError("give --part-id ID: cistern part add makes one")
 
 
-def check_machine(raw, name="machine.json"):
-    """What `cistern check` says: the warnings of a configuration. Raises ImageError for errors."""
+def check_machine(raw, name="machine.json", heap=judge.HEAP):
+    """What `cistern check` says: the warnings of a configuration. Raises ImageError for errors.
+
+    heap: bytes that the board has for Python.
+    """
     try:
-        judged = judge.judge(raw, name)
+        judged = judge.judge(raw, name, heap)
     except texts.TextError as e:
         raise ImageError(str(e)) from None
     if judged.errors:
