@@ -50,6 +50,13 @@ BROKEN = (
     ('{"a": 1, "\\u0061": 2}', 1, 10, "already"),
     ('{"pin_name": \u201c27\u201d}', 1, 14, "typographic"),
     ('{"pin": "27" // mine\n}', 1, 14, "no comments"),
+    ('{"a":\u200b1}', 1, 6, "here is the character U+200B, which may not show: delete it"),
+    ('{"a": 1,\n\u00a0"b": 2}', 2, 1, "U+00A0"),
+    ('{"a": 1\u2028}', 1, 8, "U+2028"),
+    ('\ufeff\ufeff{"a": 1}', 1, 1, "U+FEFF"),
+    ('{"a": 1}\u3000', 1, 9, "U+3000"),
+    ('{"\0"\0:', 1, 2, "closing quote"),
+    ("{\0", 1, 2, "as in UTF-16"),
 )
 
 
@@ -95,6 +102,15 @@ def test_a_byte_order_mark_is_ignored():
 def test_bytes_that_are_not_utf8_are_told_with_their_line():
     e = refusal(b'{"a": 1,\n"b": "\xb0C"}')
     assert e.line == 2 and "UTF-8" in e.message
+
+
+def test_utf16_is_told_from_text_in_another_encoding():
+    little = b"".join([bytes((c, 0)) for c in b'{"a": 1}'])  # MicroPython encodes as UTF-8 alone
+    big = b"".join([bytes((0, c)) for c in b'{"a": 1}'])
+    for raw in (b"\xff\xfe" + little, b"\xfe\xff" + big):
+        e = refusal(raw)
+        assert (e.line, e.column) == (1, 1) and "UTF-16: save the file as UTF-8" in e.message
+    assert "as in UTF-16" in refusal(little).message
 
 
 def test_depth_is_bounded():

@@ -365,6 +365,18 @@ def test_a_pin_is_one_stream_however_it_is_written():
     assert len(p.problems) == 2
 
 
+def test_a_method_of_viam_that_is_not_there_yet_is_known():
+    for method in ("DoCommand", "GetImages"):
+        p = plan(machine(sensor("s", readings(method=method))))
+        only(p, METHOD % 0 + ".method", "%s: known, not yet supported" % method.replace("Get", ""))
+
+
+def test_the_name_of_a_component_is_in_its_paths():
+    p = plan(machine(sensor("greenhouse", readings(-1)), sensor("no name", model="x")))
+    assert p.problems[0].path.startswith('components[0] "greenhouse".service_configs[0].')
+    assert p.problems[1].path == "components[1].name"
+
+
 def test_a_param_that_a_method_needs():
     for params in (
         {},
