@@ -99,7 +99,7 @@ def _build(app, components):
     for c in sorted(components, key=lambda c: not c.type.endswith(":board")):
         if c.name not in app.components:
             made = _try(app, c.path, build, c, app.port, app.components)
-            if made:
+            if made is not None:
                 app.components[c.name] = made
                 app.marks[c.name] = c.type, _mark(c[:-1])
 
@@ -111,7 +111,7 @@ def _collect_all(app, components, wanted):
     for name in wanted:
         entry = wanted[name][0]
         component = app.components.get(entry.component)
-        if component:
+        if component is not None:
             source = _try(app, entry.path, component.source, entry.method, entry.params)
             if source:
                 asked.append((name, entry, source))

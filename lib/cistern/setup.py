@@ -6,6 +6,7 @@ Borrowed by the App: what it makes stays, this code does not.
 from cistern.app import App
 from cistern.borrow import borrow
 from cistern.capture.engine import Engine
+from cistern.resources import own_models
 from cistern.store import Log
 from cistern.sync.clock import Clock
 
@@ -124,6 +125,8 @@ def start(port, path="/machine.json", cloud=None):
     trial.begin(app)
     trial.load_models(app)
     trial = None
+    if own_models and port.reset_cause != "watchdog":
+        borrow("cistern.resources.hung").forget(port)
     if not app.load(path):
         return None
     if app.cloud_at and hasattr(port, "room_for_names"):

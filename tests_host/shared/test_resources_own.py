@@ -5,7 +5,7 @@ import sys
 
 from cistern import config, resources
 from cistern.port.simulated.i2c import Chip
-from cistern.resources import catalog, own
+from cistern.resources import catalog, hung, own
 from devices import Bench, error_of, near, payload
 
 ROOT = __file__.rsplit("/", 3)[0]
@@ -183,4 +183,92 @@ def test_a_mistake_when_it_is_built_or_read_is_told_by_its_line():
     assert text == (
         "broken.py: the factory of me:mine:none returned None, which has no source(method, params)"
     )
+    forget()
+
+
+HANGING = """
+from cistern.resources.own import Sensor, register
+
+class Hanging(Sensor):
+    def __init__(self, component, port, others):
+        self.how = component.attributes["how"]
+        if self.how == "made":
+            raise port.cut
+
+    def readings(self):
+        if self.how == "read":
+            raise self.cut
+        return {"n": 1}
+
+    def source(self, method, params):
+        self.cut = params["cut"]
+        return Sensor.source(self, method, params)
+
+register("sensor", "me:mine:hanging", Hanging)
+"""
+
+
+class Watched(Bench):
+    """A board whose state outlives its starts."""
+
+    def __init__(self, state, cause):
+        self.state = state
+        self.reset_cause = cause
+        Bench.__init__(self)
+
+    def load_state(self, name):
+        return self.state.get(name)
+
+    def save_state(self, name, text):
+        self.state[name] = text
+
+
+class CutError(Exception):
+    """The watchdog's reset, which nothing after it survives: the state is as it was."""
+
+
+def _start(state, cause, how):
+    """A start that reads a component once: what it read, or how it ended."""
+    if cause != "watchdog":
+        hung.forget(Watched(state, cause))
+    bench = Watched(state, cause)
+    left = {}
+
+    bench.cut = CutError()
+    save = bench.save_state
+
+    def saved(name, text):
+        save(name, text)
+        if "?" in text:
+            left[name] = text
+
+    bench.save_state = saved
+    try:
+        made = bench.build("h", "sensor", "me:mine:hanging", how=how)
+        read = made.source("Readings", {"cut": bench.cut}).read()
+        made.source("Readings", {"cut": bench.cut}).read()
+        return read
+    except resources.ResourceError as e:
+        if "CutError" in str(e):
+            state.update(left)  # a watchdog's reset runs no `finally`
+            return "cut"
+        return str(e)
+
+
+def test_a_model_that_never_returns_does_not_restart_the_board_for_ever():
+    assert load(hanging=HANGING) == []
+    for how in ("made", "read"):
+        state = {}
+        assert _start(state, "power on", how) == "cut"
+        assert _start(state, "watchdog", how) == "cut"
+        for _ in range(3):
+            said = _start(state, "watchdog", how)
+            assert "hanging.py: it did not return" in said and "left out" in said
+        assert _start(state, "power on", how) == "cut", "it is tried again"
+        assert _start(state, "watchdog", how) == "cut"
+        assert "left out" in _start(state, "watchdog", how)
+    state = {}
+    for cause in ("power on", "watchdog", "watchdog", "watchdog"):
+        assert _start(state, cause, "well") == {"readings": {"n": 1}}
+        assert not state.get(hung.STATE)
     forget()

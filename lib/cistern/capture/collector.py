@@ -90,7 +90,11 @@ class Collector:
 
     def _fail(self, tick, error):
         self.lose(_SOURCE_ERROR, tick)
-        self._log("%s: %s" % (type(error).__name__, error))
+        text = "%s: %s" % (type(error).__name__, error)
+        file = getattr(self.source, "file", "")  # of a model of the user's own
+        if file not in text:
+            text = "%s: %s" % (file, text)
+        self._log(text)
 
     def lose(self, reason, tick, count=1):
         """Count readings lost at `tick`."""

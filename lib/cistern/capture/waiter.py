@@ -25,11 +25,19 @@ class Waiter(Collector):
         super().__init__(name, source, ring, period, port)
         self._limit_s = min(max(period[0] / 1000000, _LEAST_S), _MOST_S)
         self._task = None
+        self._since_us = 0
+        self._stopped = False
 
     def _read(self, start):
+        now_us = self._port.uptime_us()
         if self._task:
             self.lose(_SOURCE_SLOW, start)
+            if now_us - self._since_us > (self._limit_s + _LEAST_S) * 1000000:
+                self._log(
+                    "no answer within %d s, and it does not let itself be given up" % self._limit_s
+                )
         else:
+            self._since_us = now_us
             self._task = asyncio.create_task(self._wait(start))
 
     async def _wait(self, start):
@@ -45,6 +53,10 @@ class Waiter(Collector):
         except asyncio.TimeoutError:
             self.lose(_SOURCE_SLOW, start)
             self._log("no answer within %d s" % self._limit_s)
+        except asyncio.CancelledError as e:
+            if self._stopped:
+                raise
+            self._fail(start, e)  # the model's own doing
         except Exception as e:  # a driver may raise anything
             self._fail(start, e)
         finally:
@@ -52,5 +64,6 @@ class Waiter(Collector):
 
     def stop(self):
         """No reading is taken from here on; one that is awaited is given up."""
+        self._stopped = True
         if self._task:
             self._task.cancel()

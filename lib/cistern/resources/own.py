@@ -10,6 +10,7 @@ import sys
 from cistern.borrow import borrow
 from cistern.resources import ResourceError, Sensor, Source, fields, own_models
 from cistern.resources.attributes import check as check_table
+from cistern.resources.guarded import GuardedSource, from_console, place
 
 __all__ = ("ResourceError", "Sensor", "Source", "fields", "load", "register")
 
@@ -17,6 +18,7 @@ __all__ = ("ResourceError", "Sensor", "Source", "fields", "load", "register")
 _PROGRAMS = ("main", "boot")
 
 _loading = ""
+_BOM = b"\xef\xbb\xbf"
 
 
 def register(kind, triplet, build, attributes=None):
@@ -37,6 +39,9 @@ def register(kind, triplet, build, attributes=None):
         )
     if triplet in own_models:
         raise ValueError("%s is registered by %s already" % (triplet, own_models[triplet].path))
+    if attributes is not None:
+        for name in attributes:
+            _kind, _required, _low, _high = attributes[name]
     own_models[triplet] = Model(kind, _loading, build, attributes)
 
 
@@ -56,15 +61,15 @@ def load(paths, log):
             _loading = path
             sys.path.insert(0, folder)
             added = True
-            __import__(name)
+            _import(name, path)
             if len(own_models) == known:
                 log("warning", "%s: registers no model: it must call register()" % path)
-        except KeyboardInterrupt:
-            raise  # somebody wants the REPL
         except BaseException as e:  # whatever a user's file does, the others are loaded
+            if from_console(e):
+                raise
             log("error", place(e, path))
         finally:
-            if added:
+            if added and folder in sys.path:
                 sys.path.remove(folder)
 
 
@@ -79,35 +84,22 @@ def _exists(name):
     return True
 
 
-def place(error, path):
-    """An exception as "models/soil.py:12: NameError: …"; the line is the last one in that file
-    that led to it.
-    """
-    if isinstance(error, ResourceError):
-        return "%s: %s" % (path, error)
-    if hasattr(sys, "print_exception"):  # MicroPython
-        from io import StringIO
-
-        out = StringIO()
-        sys.print_exception(error, out)
-        text = out.getvalue()
-    else:
-        import traceback
-
-        text = "".join(traceback.format_exception(error))
-    line = ""
-    file = path.rsplit("/", 1)[-1] + '", line '
-    for part in text.split(file)[1:]:
-        line = ":"
-        for c in part:
-            if not c.isdigit():
-                break
-            line += c
-    return "%s%s: %s: %s" % (path, line, type(error).__name__, error)
+def _import(name, path):
+    with open(path, "rb") as f:
+        marked = f.read(len(_BOM)) == _BOM
+        text = f.read() if marked and path.endswith(".py") else None
+    if text is None:
+        __import__(name)
+    else:  # which MicroPython's import does not take
+        exec(compile(text.decode(), path, "exec"), {"__name__": name})
 
 
 class Model:
-    """A registered model of a component type; path: the file that did it."""
+    """A registered model of a component type; path: the file that did it.
+
+    Whatever its code raises becomes a ResourceError that tells the file and the line, but for a
+    Ctrl-C of the console: also what would end the program or a task, such as SystemExit.
+    """
 
     def __init__(self, kind, path, build, attributes):
         self.kind = kind
@@ -117,46 +109,48 @@ class Model:
 
     def check(self, kind, model, attributes):
         """Problems of the attributes."""
-        return [] if self._attributes is None else check_table(self._attributes, attributes)
+        try:
+            return [] if self._attributes is None else check_table(self._attributes, attributes)
+        except Exception as e:
+            text = "%s: the table of attributes that it gives to register() is none: %s: %s"
+            return [("", text % (self.path, type(e).__name__, e))]
 
     def build(self, component, port, others):
         """Make the component; a mistake of the factory, or of its sources, tells its line."""
-        made = self._guarded(self._build)(component, port, others)
-        if not hasattr(made, "source"):
+        hung = None
+        if port.reset_cause == "watchdog":
+            hung = borrow("cistern.resources.hung").Hung(port, self.path, component.name)
+            return hung.first(self._made, component, port, others, hung)
+        return self._made(component, port, others, hung)
+
+    def _made(self, component, port, others, hung):
+        made = self._call(self._build, component, port, others)
+        if not self._call(hasattr, made, "source"):
             raise ResourceError(
                 "%s: the factory of %s returned %r, which has no source(method, params)"
                 % (self.path, component.model, made)
             )
-        source = self._guarded(made.source)
-
-        def guarded(method, params):
-            given = source(method, params)
-            name = "read_into" if given.fields else "read"
-            guard = self._waiting if given.waits else self._guarded
-            setattr(given, name, guard(getattr(given, name)))
-            return given
-
-        made.source = guarded
+        self._call(self._guard, made, hung)
         return made
 
-    def _guarded(self, call):
-        def guarded(*args):
-            try:
-                return call(*args)
-            except ResourceError:
+    def _guard(self, made, hung):
+        source = made.source
+
+        def guarded(method, params):
+            given = self._call(source, method, params)
+            return self._call(GuardedSource, self._call, self.path, given, method, hung)
+
+        made.source = guarded
+        close = getattr(made, "close", None)
+        if close:
+            made.close = lambda: self._call(close)
+
+    def _call(self, call, *args):
+        try:
+            return call(*args)
+        except ResourceError:
+            raise
+        except BaseException as e:
+            if from_console(e):
                 raise
-            except Exception as e:  # a user's code may raise anything
-                raise ResourceError(place(e, self.path)) from e
-
-        return guarded
-
-    def _waiting(self, call):
-        async def guarded(*args):
-            try:
-                return await call(*args)
-            except ResourceError:
-                raise
-            except Exception as e:  # a user's code may raise anything
-                raise ResourceError(place(e, self.path)) from e
-
-        return guarded
+            raise ResourceError(place(e, self.path))  # noqa: B904 - MicroPython warns of a cause
