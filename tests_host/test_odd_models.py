@@ -87,7 +87,9 @@ def test_each_costs_its_own_readings_only(bench, runtime):
     good = last["streams"]["good/Readings"]
     assert good.get("lost_source_error", 0) == 0
     (counted,) = bench.counters("good").values()
-    assert len(counted) == good["captured"] and counted == list(range(len(counted)))
+    # On a busy PC the last sync may be cut short.
+    assert len(counted) == good["captured"] - good["pending"]
+    assert counted == list(range(len(counted)))
     assert last["set_aside"] == 0
     # A busy PC may be late; nothing else may cost a good reading.
     assert set(last["losses"].get("good/Readings", ())) <= {"late"}, last["losses"]
@@ -95,7 +97,8 @@ def test_each_costs_its_own_readings_only(bench, runtime):
         row = last["streams"][f"{name}/Readings"]
         got = numbers(bench, name)
         # Every first one is good; nothing else has come of it.
-        assert got == list(range(1, 2 * len(got), 2)) and len(got) == row["captured"], (name, got)
+        assert got == list(range(1, 2 * len(got), 2)), (name, got)
+        assert len(got) == row["captured"] - row["pending"], (name, got)
         lost = row.get("lost_source_error", 0) + row.get("lost_source_slow", 0)
         assert 0 < lost <= row["missed"], name
         if name not in STUCK:
