@@ -156,7 +156,7 @@ def _cut(app, text):
     part, names = borrow("cistern.config.cut").cut(text, trial.limit)
     for i, name in enumerate(names):
         if trial.limit + i < trial.count:  # else it was said before
-            text = "components[%d] (%s): left out: this board has no memory for so many"
+            text = 'components[%d] "%s": left out: this board has no memory for so many'
             app.port.log("error", text % (trial.limit + i, name))
     text = "no memory for all components: those from components[%d] on are left out"
     app.problems["memory"] = text % trial.limit

@@ -473,7 +473,7 @@ def test_where_memory_is_short_the_last_components_are_left_out_and_named():
         assert 18 <= n <= 22
         assert board.streams() == sorted(["s%d/Readings" % i for i in range(n)])
         for i in range(n, 40):
-            assert len(board.port.said("components[%d] (s%d)" % (i, i))) == 1
+            assert len(board.port.said('components[%d] "s%d"' % (i, i))) == 1
         assert [t for t in board.problems() if "from components[%d] on" % n in t]
         board.run(GOOD_S + 2)
         # The same of the cloud, which a restart takes.

@@ -73,7 +73,8 @@ def judge(raw, name, heap=HEAP, models=None):
         said += _nothing(plan, forecast, "of what is said above")
     else:
         said += _nothing(plan, forecast, "no component has a collector")
-    said += _memory(machine, plan, forecast, heap, models)
+    text = _without_folder(machine) if plan.service.capture_dir else raw
+    said += _memory(text, plan, forecast, heap, models)
     return Judgement(plan, forecast, [_problem(*one) for one in dict.fromkeys(said)])
 
 
@@ -157,10 +158,19 @@ def _nothing(plan, forecast, why):
         )
 
 
-def _memory(machine, plan, forecast, heap, models):
+def _without_folder(machine):
+    """The text of a configuration whose log goes to flash: judging it makes no folder."""
+    machine = json.loads(json.dumps(machine))
+    for service in machine["services"]:
+        with contextlib.suppress(AttributeError, KeyError, TypeError):
+            service["attributes"].pop("capture_dir", None)
+    return json.dumps(machine, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _memory(text, plan, forecast, heap, models):
     """An error where the board has no memory for all collectors that it could make."""
     wanted = [s["stream"] for s in forecast.streams]
-    running = trial(machine, heap, models) if wanted else None
+    running = trial(text, heap, models) if wanted else None
     if running is None:
         return
     refused = [s for s in forecast.streams if s["stream"] not in running]
@@ -181,21 +191,17 @@ def _memory(machine, plan, forecast, heap, models):
         )
 
 
-def trial(machine, heap, models=None):
-    """Names of the collectors that the simulated board makes of a machine, a dict, with a heap of
-    so many bytes; None where no MicroPython can run here.
+def trial(text, heap, models=None):
+    """Names of the collectors that the simulated board makes of a configuration, bytes, with a
+    heap of so many bytes; None where no MicroPython can run here.
 
-    The board starts and ends at once. Its flash is a scrap, and no folder is made for it.
+    The board starts and ends at once, on a flash of its own.
     """
     if mpy.host_architecture() is None or paths.micropython() is None or paths.is_chosen():
         return None
-    machine = json.loads(json.dumps(machine))
-    for service in machine.get("services") or ():
-        with contextlib.suppress(AttributeError, KeyError, TypeError):
-            service["attributes"].pop("capture_dir", None)
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "machine.json"
-        path.write_text(json.dumps(machine, ensure_ascii=False), "utf-8")
+        path.write_bytes(text)
         settings = {
             "machine": str(path),
             "flash": str(Path(scratch) / "flash"),
