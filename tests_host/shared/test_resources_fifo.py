@@ -253,6 +253,23 @@ def test_the_kin_of_the_chip_has_half_the_fifo_and_its_ranges_are_set_again():
             assert near(time, imu.when(number), 2000)
 
 
+def test_what_the_gyroscopes_start_costs_is_counted_from_the_first_look_on():
+    for before, lost in ((90000, 0), (60000, 40)):
+        bench = Bench(1000)
+        bench.hardware["i2c", 22, 21] = [Mpu6050(bench.ticks_us)]
+        imu = bench.build("imu", "movement_sensor", "mpu6050", i2c_bus="bus")
+        source = imu.source("AngularVelocity", {})
+        source.start_block(1000)
+        times, values = array("i", [0] * 32), array("f", [0.0] * 96)
+        bench.now += before
+        if lost:
+            assert "is waking up" in error_of(source.read_block, times, values)
+        bench.now += 100000 - before + lost * 10
+        assert source.read_block(times, values) == 0 and near(source.lost, lost, 2), before
+        bench.now += 20000
+        assert near(source.read_block(times, values), 20, 2)
+
+
 def test_an_error_of_the_bus_within_a_block_loses_and_repeats_none():
     for at in range(1, 200, 7):
         imu = Imu()

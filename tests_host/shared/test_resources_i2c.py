@@ -1,5 +1,7 @@
 """Models on an I2C bus: what they make of the registers, and what they do when a chip goes."""
 
+from struct import pack
+
 from cistern.port.simulated import bme280
 from cistern.port.simulated.bme280 import Bme280
 from cistern.port.simulated.ina219 import Ina219
@@ -200,6 +202,24 @@ def test_a_calibration_that_is_none_is_refused_and_read_again():
             assert "sends no calibration" in error_of(bench.read, sensor)
         chip.registers[at : at + size] = good
         assert 900 < bench.read(sensor)["readings"]["pressure_hpa"] < 1100
+
+
+def test_a_calibration_by_which_would_be_divided_by_zero_gives_no_reading():
+    bench, chip, sensor = on_bus(Bme280, "sensor", "bme280")
+    good = bytes(chip.registers[0x88:0x94])
+    # 4.2.3: with them var1 of the pressure is 0 at this temperature.
+    chip.registers[0x88:0x94] = pack("<HhhHhh", 8192, 24512, 0, 36477, -32768, 0)
+    finish = chip._finish
+
+    def finish_with():
+        finish()
+        chip.registers[0xFA:0xFD] = b"\xe0\0\0"
+
+    chip._finish = finish_with
+    assert "measures what it cannot" in error_of(bench.read, sensor)
+    chip._finish = finish
+    chip.registers[0x88:0x94] = good
+    bench.read(sensor)
 
 
 def test_a_bme280_gives_nothing_outside_the_range_of_its_datasheet():

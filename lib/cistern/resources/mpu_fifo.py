@@ -40,6 +40,7 @@ class Fifo:
 
     def __init__(self, chip):
         self._chip = chip
+        self._looked = False  # since the first reader began
         self._settled = False  # what is in the FIFO was sampled by a gyroscope that had started
         self._ticks_us = chip.port.ticks_us
         self._diff = chip.port.ticks_diff
@@ -69,6 +70,7 @@ class Fifo:
                 % (self._chip.name, 1000000 / self._period_us, 1000000 / period_us)
             )
         if not self._readers:
+            self._looked = False
             self._last = self._ticks_us()
             self._p16 = divider * 16000
         if reader not in self._readers:
@@ -131,9 +133,12 @@ class Fifo:
         try:
             self._chip.ready()
             if not self._settled:
+                if not self._looked:  # until now, no sample was due to anybody
+                    self._last, self._looked = self._ticks_us(), True
                 if self._chip.waking():
                     raise self._chip.wrong("is waking up")
                 self.setup()
+            self._looked = True
             self._look()
         except OSError as e:
             raise self._chip.lost(e) from None
