@@ -17,6 +17,7 @@ def prepared(settings):
     """The App of a board with these settings, ready to run, or the exit status of one that is
     not.
     """
+    import cistern
     from cistern.borrow import borrow, place_with
     from cistern.errors import CisternError
 
@@ -38,6 +39,7 @@ def prepared(settings):
             cloud = cloud["url"], cloud["ca"], cloud["server_name"], cloud["part_id"], secret
         app = borrow("cistern.setup").start(port, settings["machine"], cloud)
         if app:
+            cistern.attach(app)
             return app
     except (CisternError, ValueError, OSError) as e:
         print("cistern sim: %s" % e, file=sys.stderr)

@@ -55,6 +55,7 @@ def test_a_board_is_flashed_then_flashed_again_without_its_secrets_and_log(rom, 
     done = call("flash", path, "--port", rom.port())
     assert done.exit_code == 0, done.output
     assert rom.flash == image
+    assert "the board's clock is not set" in done.output and "cistern sync sets it" in done.output
     # The board has been in use, and gets a new image.
     log = a_log(tmp_path)
     rom.flash[NVS] = b"N" * 0x6000

@@ -125,6 +125,8 @@ BAD = [
     "logs --port nosuch",
     "logs --port text",
     "status --port nosuch",
+    "sync --port nosuch",
+    "sync --port nosuch --for soon",
     "repl --port nosuch",
     "doctor --port nosuch",
     "image build",

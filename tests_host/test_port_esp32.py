@@ -162,21 +162,6 @@ print(p.setting("clock") or "nothing", p.utc_us(), p.at_least_us() // 1000000 - 
     assert "nothing nothing nothing nothing nothing None 0" in said
 
 
-def test_a_sync_that_is_asked_for_is_told_once_and_leaves_the_clock(on_chip):
-    said = on_chip(
-        """
-p = Port()
-print(p.sync_asked())
-p.ask_sync()
-p.ask_sync()
-print(p.sync_asked(), p.sync_asked(), p.utc_us())
-p.set_clock(1790000000000000)
-p.ask_sync()
-print(Port().utc_us() > 0, p.sync_asked(), p.sync_asked(), p.utc_us() > 0)
-"""
-    )
-    assert "False\nTrue False None\nTrue True False True" in said.replace("\r", "")
-
 def test_uptime_goes_on_where_ticks_wrap(on_chip):
     said = on_chip(
         """

@@ -2,9 +2,16 @@
 
 >>> import cistern
 >>> cistern.status()
+>>> cistern.sync()
 >>> cistern.erase_log()
 >>> cistern.start()
 """
+
+try:
+    # A package whose name here is sync()'s: it is loaded before, and never bound again.
+    import cistern.sync  # noqa: F401
+except ImportError:
+    pass  # on a chip its modules are in none
 
 _begun = False
 _port = _app = None
@@ -60,6 +67,21 @@ def stop():
 def status():
     """Counts of each stream, link and heap, as App.status() has them; None before the start."""
     return _app and _app.status()
+
+
+def attach(app):
+    """Have status() and sync() speak of an App that another program than start() runs."""
+    global _app
+    _app = app
+
+
+def sync():
+    """Sync all that is captured now, also where sync is disabled. A program that runs does it; on
+    the REPL, where it was stopped, it starts again for it. In the end it logs "sync now: …".
+    """
+    from cistern.borrow import borrow
+
+    borrow("cistern.sync.asked").ask(_app, start)
 
 
 def erase_log():

@@ -3,6 +3,7 @@
 from cistern.capture.collector import REASONS
 from cistern.lost import by_stream, name_of
 from cistern.record.value import Source
+from cistern.sync.clock import DOUBTED_US
 
 # As Collector.counts() has them, and what comes to them from elsewhere.
 _COUNTS = ("captured", "late", "missed", "dropped", "durable")
@@ -16,9 +17,10 @@ _ALL = 0xFFFF  # sectors
 
 
 def status(app):
-    """{t, boot, reset, heap_free, streams, losses, problems} and the figures of sync().
+    """{t, boot, clock, reset, heap_free, streams, losses, problems} and the figures of sync().
 
-    t: seconds since start. reset: why the board started. heap_free: bytes that Python's heap has.
+    t: seconds since start. clock: set, none or bounded (docs/SPEC.md). reset: why the board
+    started. heap_free: bytes that Python's heap has.
     On a chip also system_free and system_piece: bytes for Wi-Fi and TLS beside what is held for
     them, and the largest piece of it; and memory_restarts: how often since power came the board
     restarted because it had no memory to connect.
@@ -74,6 +76,7 @@ def status(app):
                 row["lost_" + reason] = n
     found["t"] = round(app.port.uptime_us() / 1000000, 3)
     found["boot"] = app.log.boot
+    found["clock"] = _clock(app)
     found["reset"] = app.port.reset_cause
     found.update(_memory(app.port))
     found["streams"] = streams
@@ -88,6 +91,13 @@ def _memory(port):
         found["system_free"], found["system_piece"] = port.system()
         found["memory_restarts"] = port.restarts
     return found
+
+
+def _clock(app):
+    """set: the board knows the time; bounded: it does not, and its readings are sent by bounds."""
+    if app.log.boot in app.log.anchors():
+        return "set"
+    return "bounded" if app.uploader and app.uploader.again_us else "none"
 
 
 def _row(streams, name):
@@ -141,7 +151,7 @@ def _oldest_s(log, now, buf):
     if ref.boot != log.boot:
         anchors = log.anchors()
         then, this = anchors.get(ref.boot), anchors.get(log.boot)
-        if not then or not this:
+        if not then or not this or then[2] == DOUBTED_US:
             return None
         taken += this[0] - this[1] + then[1] - then[0]
     return max(now - taken, 0) // 1000000

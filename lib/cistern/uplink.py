@@ -39,3 +39,5 @@ def _make(app, memory):
     app.uploader.before = app.engine.settle
     app.robot = Robot(app)
     borrow("cistern.online").tune(app)
+    if app.port.load_state("sync"):
+        borrow("cistern.sync.asked").begin(app)

@@ -36,7 +36,7 @@ def command(folder, image, ssid, psk, *options, jumps=None):
     folder = Path(folder)
     flash, store = folder / "chip.bin", folder / "nvs.json"
     rtc = folder / "rtc.bin"
-    if image is not None or not rtc.exists():
+    if image is not None or not rtc.exists() or rtc.read_bytes()[:1] != b"\1":
         rtc.write_bytes(b"")
     if image is not None:
         flash.write_bytes(image)

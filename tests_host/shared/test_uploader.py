@@ -20,6 +20,10 @@ class FakePort:
         self.lines = []
         self.now = 0
         self.on_sleep = None
+        self.utc = None  # the clock: UTC at start
+
+    def utc_us(self):
+        return self.utc and self.utc + self.now
 
     async def sleep_ms(self, ms):
         self.now += ms * 1000
@@ -335,6 +339,219 @@ def test_a_board_that_cannot_learn_the_time_keeps_its_readings():
     uploader = _uploader(log, FakeCloud())
     _sync(uploader)
     assert "date" in uploader.link and _unsent(log) == [1]
+
+
+class Timeless(FakePort):
+    """A chip without a clock; it was no earlier than `floor` when it started. A time server
+    answers from `server_us` of uptime on.
+    """
+
+    no_time = "no answer"
+    server_us = 1 << 60
+
+    def __init__(self, floor=UTC - 86400000000):
+        super().__init__()
+        self.floor = floor
+        self.asked = []
+        self.raised = []
+
+    async def learn_time(self):
+        self.asked.append(self.now)
+        if self.now >= self.server_us:
+            self.utc = UTC
+
+    def at_least_us(self):
+        return self.floor + self.now
+
+    def raise_clock(self, utc_us):
+        self.floor = max(self.floor, utc_us - self.now)
+        self.raised.append(utc_us)
+
+
+def _sync_until(uploader, now):
+    """Sync as run() does until so much uptime; seconds at which something arrived."""
+    port, cloud = uploader.port, uploader.cloud
+    arrived = []
+    while port.now < now:
+        before = len(cloud.taken)
+        port.now += max(_sync(uploader), 1000) * 1000
+        if len(cloud.taken) > before:
+            arrived.append(port.now // 1000000)
+    return arrived
+
+
+def test_a_board_without_any_time_waits_for_one_and_then_sends_by_what_it_knows():
+    for threads in (1, 4):
+        log = _log([("a", [1, 2]), ("b", [3])], anchored=False)
+        cloud, port = FakeCloud(), Timeless()
+        cloud.ready = lambda: True
+        uploader = _uploader(log, cloud, port)
+        uploader.threads = threads
+        assert _sync_until(uploader, 100000000) == [] and _unsent(log) == [2, 1]
+        for words in ("no clock", "(no answer)", "cistern sync --port"):
+            assert words in uploader.error
+        _sync_until(uploader, 240000000)
+        assert _unsent(log) == [] and uploader.link == "up"
+        start = port.floor // 1000000
+        bounded = [b"t", b"time-bounded"]
+        assert _readings(cloud, b"a") == [(start + 1, bounded), (start + 2, bounded)]
+        assert _readings(cloud, b"b") == [(start + 3, bounded)]
+        said = [text for _, text in port.lines if "no clock" in text]
+        assert len(said) == 2, "that it waits, and that it does not any more"
+        assert "wait 120 s" in said[0] and "time-bounded" in said[1]
+        # What comes later has the same bound, and it goes at once.
+        _captured(log, "a", [4], 300000000)
+        _sync(uploader)
+        assert _readings(cloud, b"a")[2] == (start + 301, [b"time-bounded"])
+        # A time server is asked now and then; what the board knows is kept.
+        asked = len(port.asked)
+        for k in range(1, 13):
+            port.now += 310000000
+            _captured(log, "a", [4], 300000000 + k * 60000000)
+            _sync(uploader)
+        assert len(port.asked) - asked == 6 and len(port.raised) > 6
+
+
+def test_a_time_server_that_answers_in_time_makes_no_bounds():
+    log = _log([("a", [1, 2])], anchored=False)
+    cloud, port = FakeCloud(), Timeless()
+    port.server_us = 60000000
+    uploader = _uploader(log, cloud, port)
+    _sync_until(uploader, 200000000)
+    start = UTC // 1000000
+    assert _readings(cloud, b"a") == [(start + 1, [b"t"]), (start + 2, [b"t"])]
+    assert not port.raised
+
+
+def test_a_time_that_comes_after_bounds_dates_all_that_is_not_sent_yet():
+    device = RamDevice(64)
+    log = _mounted(device)
+    _captured(log, "old", [1])  # of a boot that never comes to it
+    log = _mounted(device)
+    _captured(log, "a", range(3))
+    cloud, port = FakeCloud(), Timeless()
+    port.server_us = 500000000
+    uploader = _uploader(log, cloud, port)
+    _sync_until(uploader, 240000000)
+    assert [tags for _, tags in _readings(cloud, b"a")] == [[b"time-bounded"]] * 3
+    (old,) = _readings(cloud, b"old")
+    assert old[1] == [b"time-bounded"] and old[0] <= _readings(cloud, b"a")[0][0]
+    port.now = 1000000000
+    _captured(log, "a", range(2), 1000000000)
+    _sync(uploader)
+    start = UTC // 1000000
+    assert _readings(cloud, b"a")[3:] == [(start + 1001, []), (start + 1002, [])]
+    # The next start has a clock, and all is well.
+    log = _mounted(device)
+    log.append_anchor(0, UTC + 2000000000, 1000000)
+    _captured(log, "a", [1])
+    _sync(_uploader(log, cloud))
+    assert _readings(cloud, b"a")[5:] == [(start + 2001, [])]
+
+
+def test_a_date_that_comes_after_bounds_counts_as_well():
+    log = _log([("a", [1])], anchored=False)
+    cloud, port = FakeCloud(), Timeless()
+    uploader = _uploader(log, cloud, port)
+    _sync_until(uploader, 240000000)
+    cloud.on_login = lambda: log.append_anchor(port.now, UTC + port.now, 1000000)
+    _captured(log, "a", [2], 250000000)
+    port.now = uploader.again_us
+    _sync(uploader)
+    assert _readings(cloud, b"a")[1:] == [(UTC // 1000000 + 251, [])]
+
+
+def test_a_log_that_is_nearly_full_does_not_wait():
+    log = _mounted(RamDevice(8))
+    for i in range(400):
+        _captured(log, "a", range(20), i * 20000000)
+        if log.used() * 100 >= HIGH_WATER * 8:
+            break
+    cloud, port = FakeCloud(), Timeless()
+    _sync(_uploader(log, cloud, port))
+    assert _unsent(log) == [] and port.now < 10000000
+
+
+# {"alg":"HS256"}.{"iat":…}: what a login answers.
+def _token(claims):
+    from binascii import b2a_base64
+
+    text = b2a_base64(claims.encode()).decode().strip().rstrip("=")
+    return "eyJhbGciOiJIUzI1NiJ9." + text.replace("+", "-").replace("/", "_") + ".c2ln"
+
+
+class WithToken(FakeCloud):
+    """Its login answers such a token."""
+
+    def __init__(self, claims):
+        super().__init__()
+        self.claims = claims
+
+    async def login(self):
+        await super().login()
+        self.token = _token(self.claims)
+
+
+def test_a_bound_is_when_the_login_was_answered():
+    for claims, issued in (
+        ('{"iat": %d}' % (UTC // 1000000), UTC),
+        ('{"sub": "p?~\u00e4", "iat": %d}' % (UTC // 1000000), UTC),
+        ('{"iat": 1}', None),
+        ('{"iat": "x"}', None),
+        ('{"iat": 1e300}', None),
+        ('{"iat": -5}', None),
+        ('{"exp": %d}' % (UTC // 1000000), None),
+        ("[]", None),
+        ("", None),
+        ("{", None),
+    ):
+        log = _log([("a", [1])], anchored=False)
+        cloud, port = WithToken(claims), Timeless()
+        uploader = _uploader(log, cloud, port)
+        _sync_until(uploader, 240000000)
+        ((second, tags),) = _readings(cloud, b"a")
+        assert tags == [b"t", b"time-bounded"], claims
+        start = second - 1 - UTC // 1000000
+        if issued:
+            # It is a new one each time: sent two minutes and more after the start.
+            assert -240 <= start <= -100, (claims, start)
+        else:
+            assert start == -86400, claims
+
+
+def test_a_boot_by_bounds_comes_after_all_that_knew_the_time_and_those_in_between():
+    device = RamDevice(64)
+    log = _mounted(device)
+    log.append_anchor(5000000, UTC, 1000000)
+    _captured(log, "a", [1])
+    for _ in range(2):
+        log = _mounted(device)
+        _captured(log, "a", range(30))
+    log = _mounted(device)
+    _captured(log, "a", [9])
+    cloud = FakeCloud()
+    uploader = _uploader(log, cloud, Timeless())
+    _sync_until(uploader, 240000000)
+    got = _readings(cloud, b"a")
+    times = [t - UTC // 1000000 for t, _ in got]
+    assert times[0] == -4 and times[1:] == list(range(1, 62))
+    assert not got[0][1] and {len(tags) for _, tags in got[1:]} == {1}
+
+
+def test_a_parcel_that_cannot_be_read_does_not_keep_others_of_boots_without_a_time():
+    device = RamDevice(16)
+    log = _mounted(device)
+    _captured(log, "a", [1, 2])
+    log = _mounted(device)
+    log.append_anchor(0, UTC, 1000000)
+    _captured(log, "a", [3])
+    cloud = FakeCloud()
+    uploader = _uploader(log, cloud)
+    read = log.read
+    log.read = lambda ref, buf: None if ref.boot != log.boot else read(ref, buf)
+    for _ in range(3):
+        _sync(uploader)
+    assert _readings(cloud, b"a") == [(UTC // 1000000 + 1, [])] and "no clock" not in uploader.link
 
 
 def test_readings_with_bounded_times_say_so():

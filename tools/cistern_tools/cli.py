@@ -6,7 +6,16 @@ from typing import Annotated
 
 import typer
 
-from cistern_tools.board.commands import config_app, doctor, flash, log_pull, logs, repl, status
+from cistern_tools.board.commands import (
+    config_app,
+    doctor,
+    flash,
+    log_pull,
+    logs,
+    repl,
+    status,
+    sync,
+)
 from cistern_tools.check import check
 from cistern_tools.command import Command, EndlessCommand, Group
 from cistern_tools.export import export
@@ -29,6 +38,7 @@ EXAMPLES = {
     "flash": "cistern flash --port /dev/ttyUSB0 flash.bin",
     "logs": "cistern logs --port /dev/ttyUSB0",
     "status": "cistern status --port /dev/ttyUSB0",
+    "sync": "cistern sync --port /dev/ttyUSB0",
     "repl": "cistern repl --port /dev/ttyUSB0",
     "doctor": "cistern doctor --port /dev/ttyUSB0",
     "image build": "cistern image build --firmware ESP32_GENERIC-20250415-v1.25.0.bin "
@@ -75,7 +85,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.callback()(_options)
-for command in (run, sim, check, cloud, query, export, flash, logs, status, repl, doctor):
+for command in (run, sim, check, cloud, query, export, flash, logs, status, sync, repl, doctor):
     app.command()(command)
 log_app.command("pull")(log_pull)
 log_app.command("erase")(erase)

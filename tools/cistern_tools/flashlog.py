@@ -36,6 +36,7 @@ NULL, FALSE, TRUE, INT, F32, F64, STRING, BYTES, TIME, STRUCT, LIST, U16, ANY, O
     1, 15
 )
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+DOUBTED_US = 2000000  # uncertainty of an anchor by a clock that was found wrong later
 
 
 # A sector of a log in a folder (lib/cistern/store/files.py).
@@ -121,7 +122,7 @@ class FlashLog:
 
     def _utc(self, boot, uptime_us):
         anchor = self.anchors.get(boot)
-        if anchor is None:
+        if anchor is None or anchor[2] == DOUBTED_US:
             return None
         return (EPOCH + timedelta(microseconds=anchor[1] + uptime_us - anchor[0])).isoformat()
 

@@ -50,8 +50,6 @@ _ROOMS = {
     "forget_clock": "clock",
     "keep_clock": "clock",
     "raise_clock": "clock",
-    "ask_sync": "clock",
-    "sync_asked": "clock",
     "timer": "timer",
     "nap_us": "timer",
     "i2c": "bus",

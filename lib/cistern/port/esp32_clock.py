@@ -11,7 +11,6 @@ import machine
 from esp32 import NVS
 
 MARK = b"utc"
-_ASKED = b"!"  # behind it, or alone: a sync is wanted
 # Seconds from 1970 to the runtime's epoch, 2000 on this port so far.
 _EPOCH = 946684800 if time.gmtime(0)[0] == 2000 else 0
 _HOUR = 3600
@@ -79,20 +78,6 @@ def raise_clock(utc_us):
         _set(utc_us)
     if utc_us // 1000000 - floor_s() > _HOUR and _is_proven():
         _keep(utc_us)
-
-
-def ask_sync():
-    """The next start is to sync at once."""
-    machine.RTC().memory(machine.RTC().memory().replace(_ASKED, b"") + _ASKED)
-
-
-def sync_asked():
-    """Whether this start is; is told once."""
-    kept = machine.RTC().memory()
-    if not kept.endswith(_ASKED):
-        return False
-    machine.RTC().memory(kept[:-1])
-    return True
 
 
 def _is_proven():

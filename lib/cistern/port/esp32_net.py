@@ -142,7 +142,6 @@ class Net:
         error = stream.error
         if error and "clock" in str(error):  # link_why.py: a certificate is not valid now
             self.doubted = True
-            self.wrong = self._port.at_least_us() - self._port.uptime_us()
         if not stream.unproven:
             self._failed = self._port.in_vain = 0
             return

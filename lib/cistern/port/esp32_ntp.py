@@ -27,6 +27,8 @@ async def learn(net, port):
     """
     doubted = net.doubted
     net.doubted = False
+    if doubted:
+        net.wrong = port.at_least_us() - port.uptime_us()
     try:
         found = await utc_us(port, net.look_up)
         if abs(found - port.uptime_us() - net.wrong) > _SAME_US:

@@ -87,10 +87,13 @@ class Log(Writer):
             room -= self._padded(_HEAD + 1 + len(definition)) + self.walk.mask
         return room - self.walk.mask - _HEAD - _COUNT_SIZE
 
-    def append_anchor(self, uptime_us, utc_us, uncertainty_us):
-        """At `uptime_us` of this boot it was `utc_us`, give or take `uncertainty_us`."""
-        self.state.anchor(self.boot, uptime_us, utc_us, min(uncertainty_us, 0xFFFFFFFF))
-        self.append_record(_ANCHOR, pack("<IQQI", self.boot, *self.state.anchors[self.boot]))
+    def append_anchor(self, uptime_us, utc_us, uncertainty_us, boot=None):
+        """At `uptime_us` of this boot it was `utc_us`, give or take `uncertainty_us`. boot: an
+        earlier one, of anchors().
+        """
+        boot = boot or self.boot
+        self.state.anchor(boot, uptime_us, utc_us, min(uncertainty_us, 0xFFFFFFFF))
+        self.append_record(_ANCHOR, pack("<IQQI", boot, *self.state.anchors[boot]))
 
     def anchors(self):
         """{boot: (uptime_us, utc_us, uncertainty_us)}, the best one of each boot that still

@@ -2,11 +2,16 @@
 date is understood, and then once an hour.
 """
 
+from cistern.sync.clock import DOUBTED_US, OWN_US
+
 _MONTHS = "JanFebMarAprMayJunJulAugSepOctNovDec"
 # A server whose clock was never set says 1970; anything before Cistern was written is no time.
 EARLIEST_US = 1767225600000000  # 2026-01-01
 # A clock of the board that is further from the cloud's was never set, or not in a long time.
 DISAGREEMENT_US = 10000000
+# A crystal that is off by 20 ppm takes five weeks for it: a clock that is further off was set
+# wrong, and so may it have been in earlier boots, since it outlives restarts.
+DOUBT_US = 60000000
 # A date has whole seconds, and is as old as its answer was long under way; below that nobody knows
 # which clock is right.
 DRIFT_US = 2000000
@@ -26,9 +31,16 @@ def settle(port, log, anchor, utc_us):
     if off and own == utc_us:
         text = "the board's clock is off by %d s; the cloud's time is taken"
         port.log("warning", text % (off // 1000000))
+    for boot, found in list(log.anchors().items()):
+        by_own_clock = boot != log.boot and found[2] == OWN_US
+        if by_own_clock and (abs(off) > DOUBT_US or found[1] > own + DOUBT_US):
+            log.append_anchor(found[0], found[1], DOUBTED_US, boot)
     found = log.anchors().get(log.boot)
-    if not found or abs(found[1] + port.uptime_us() - found[0] - own) > DISAGREEMENT_US:
-        anchor(own)
+    if found:
+        then = found[1] + port.uptime_us() - found[0]
+        if abs(then - own) <= DISAGREEMENT_US:
+            own = then  # confirmed
+    anchor(own)
 
 
 def follow(port, log, utc_us):

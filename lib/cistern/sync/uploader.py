@@ -7,12 +7,13 @@ from cistern.cloud.datasync import UPLOAD, upload_metadata
 from cistern.cloud.expand import PIECE, Expander
 from cistern.errors import CisternError, LinkError
 from cistern.sync.backoff import MAX_PARCELS, Backoff
+from cistern.sync.clock import DOUBTED_US
 
 # Sensor data of one upload: what micro-rdk sends at most (Viam recommends 64 KB; halved for RAM).
 MAX_UPLOAD = 32000
 # Records that are passed over in a step, up to a millisecond each.
 RECORDS = 2
-# On readings of a boot that never learned the time: they were taken at this time at the latest.
+# On readings of a boot that did not learn the time: docs/SPEC.md says what theirs is.
 BOUNDED_TAG = "time-bounded"
 # Percent of the log's sectors in use from which on each further one is reason to sync at once;
 # from 90 % on the log is thinned.
@@ -53,9 +54,9 @@ class Uploader:
 
     on_synced(definition, readings): told of each parcel that was acknowledged. memory: makes a
     bytearray of a size.
-    asked: set it to sync at once. allowed: None, or called before each sync that is due by the
-    clock, an awaitable bool. before: None, or awaited before a sync, unless the last one failed;
-    it makes what was captured durable. threads: uploads at once.
+    asked: set it to sync at once; None while a sync is under way. allowed: None, or called before
+    each sync that is due by the clock, an awaitable bool. before: None, or awaited before a sync,
+    unless the last one failed; it makes what was captured durable. threads: uploads at once.
     link: what to tell the user: "idle", "up", or "down: " and the reason; error: the last one.
     wait_ms: until it is tried or done again. synced_us: uptime of the last upload that succeeded.
     """
@@ -79,7 +80,9 @@ class Uploader:
         self.buffer = memory(parcel_size)
         self._piece = memory(PIECE)
         self.expander = None
-        self._bounds = {}  # boots without a clock: when they began at the latest
+        self._bounds = {}  # boots without a clock: when they began, see bounds.py
+        self.timeless_us = None  # uptime at which the cloud answered, and there was no time
+        self.again_us = 0  # and from which another one is looked for
         self.doubts = Doubts()
         self._backoff = Backoff(lambda: port.urandom(1)[0])
         self._reported = None
@@ -102,8 +105,9 @@ class Uploader:
                     self.wait_ms = 0
             self.wait_ms = self.interval_ms
             if self.asked or await self.may():
-                self.asked = False
+                self.asked = None
                 self.wait_ms = await self.sync()
+                self.asked = self.asked or False
 
     async def may(self):
         """Whether a sync that is due by the clock is wanted."""
@@ -240,22 +244,23 @@ class Uploader:
     async def start_of(self, boot):
         """(UTC of the boot's start in µs, whether it is only a bound)."""
         anchors = self.log.anchors()
-        if not self.cloud.token or self.log.boot not in anchors:
+        if not self.cloud.token:
             # Any answer of the cloud carries the time; the first one settles the clock.
             await self.cloud.login()
+        if self.log.boot in anchors:
+            if self.log.boot in self._bounds:
+                self._bounds = {}  # those of before the time was known
+        elif self.port.uptime_us() >= self.again_us:
+            await borrow("cistern.sync.bounds").this_boot(self)
         anchor = anchors.get(boot)
         if not anchor:
             for step in self.log.recall(boot):
                 anchor = step
                 await self.turn()
-        if anchor:
+        if anchor and anchor[2] != DOUBTED_US:
             return anchor[1] - anchor[0], False
         if boot not in self._bounds:
-            from cistern.sync.bounds import learn
-
-            await learn(self, self._bounds)
-        if boot not in self._bounds:
-            raise LinkError("call", "the cloud's answer has no date, and this board no clock")
+            await borrow("cistern.sync.bounds").learn(self, self._bounds)
         return self._bounds[boot], True
 
     def _expand(self, ref, start_us):

@@ -72,6 +72,13 @@ def _set(us):
     _shift_us[0] = us - now_us() + (_start_us if jumps() else 0)
 
 
+def shift(us=None):
+    """What the chip's time has on top of the PC's, which goes on."""
+    if us is not None:
+        _shift_us[0] = us
+    return _shift_us[0]
+
+
 def resume(ns):
     """Go on where a reset was: no time has passed."""
     _set(ns // 1000)

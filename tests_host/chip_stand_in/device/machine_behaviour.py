@@ -21,8 +21,17 @@ def _begin(clock, file):
         clock.resume(int.from_bytes(kept[1:9], "little"))
         _rtc["kept"] = kept[10 : 10 + kept[9]]
         _rtc["cause"] = 2
+    elif kept:
+        clock.shift(-int.from_bytes(kept[1:9], "little"))
+        _rtc["kept"] = kept[10 : 10 + kept[9]]
+    _note()
+
+
+def _note():
+    """For a soft reset, after which the RTC is as it was."""
+    file, kept = _rtc["file"], _rtc["kept"]
     file.seek(0)
-    file.write(b"\0")
+    file.write(b"\0" + (-_clock.shift()).to_bytes(8, "little") + bytes((len(kept),)) + kept)
     file.flush()
 
 
@@ -81,6 +90,7 @@ class RTC:
         if data is None:
             return _rtc["kept"]
         _rtc["kept"] = bytes(data)
+        _note()
         return None
 
     def datetime(self, datetimetuple=None):
@@ -90,6 +100,7 @@ class RTC:
             return (t[0], t[1], t[2], t[6], t[3], t[4], t[5], 0)
         year, month, day, _, h, m, s, us = datetimetuple
         _clock.set(_clock.mktime((year, month, day, h, m, s, 0, 0)), us)
+        _note()
         return None
 
 

@@ -4,7 +4,6 @@ import datetime
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +16,7 @@ from rich.text import Text
 from cistern_tools import paths
 from cistern_tools.board import BoardError
 from cistern_tools.command import fail, size
+from cistern_tools.command import seconds as duration
 from cistern_tools.image import ImageError
 from cistern_tools.image.commands import write_private
 
@@ -27,6 +27,7 @@ Port = Annotated[
 ]
 Baud = Annotated[int, typer.Option(help="Speed of the serial port while flash is moved.")]
 BAUD = 460800
+SYNC_S = 120  # the start, Wi-Fi, TLS, and some 500 KB of readings
 STATUS = "import cistern, json\nprint(json.dumps(cistern.status()))"
 STYLES = {"ok": "green", "warning": "yellow", "bad": "bold red"}
 
@@ -43,8 +44,9 @@ def flash(
     ] = False,
     baud: Baud = BAUD,
 ) -> None:
-    """Write an image to a board, verified by the chip; then the board starts."""
-    from cistern_tools.board import loader, ports
+    """Write an image to a board, verified by the chip; then the board starts, with this PC's time.
+    """
+    from cistern_tools.board import clock, link, loader, ports
     from cistern_tools.image import firmware
 
     keep = [label for label, wanted in (("nvs", keep_nvs), ("capture", keep_log)) if wanted]
@@ -60,6 +62,12 @@ def flash(
     except BoardError as e:
         fail(e)
     kept = f"; kept {' and '.join(keep)}" if keep else ""
+    try:
+        with link.started(chosen) as board:
+            clock.set_from_pc(board)
+    except BoardError as e:
+        why = f"{e}. Without a time server it has none: cistern sync sets it"
+        typer.echo(f"cistern: warning: the board's clock is not set: {why}", err=True)
     typer.echo(f"{image} is on the board, verified{kept}. Next: cistern logs --port {chosen}")
 
 
@@ -91,8 +99,11 @@ def config_push(
         typer.Option(metavar="SIZE", help="What the board has for Python with Wi-Fi up."),
     ] = "147K",
 ) -> None:
-    """Give a board another configuration, all of it or a part; it starts again with that."""
-    from cistern_tools.board import config, link, ports
+    """Give a board another configuration, all of it or a part; it starts again with that.
+
+    Its clock is set to this PC's time.
+    """
+    from cistern_tools.board import clock, config, link, ports
     from cistern_tools.image import order
 
     try:
@@ -122,9 +133,9 @@ def config_push(
         if raw is None and not values and not files:
             fail("nothing to push: give machine.json, or one of the options")
         order.check_values(values)
-        values["clock"] = str(int(time.time()))
         with link.stopped(ports.choose(port)) as board:
             config.push(board, raw, values, files)
+            clock.set_from_pc(board)
     except (BoardError, ImageError) as e:
         fail(e)
     typer.echo("the board has the new configuration and starts again")
@@ -202,6 +213,45 @@ def status(
     for key, value in found.items():
         if key != "streams":
             console.print(f"{key}: {value}", markup=False)
+    if found.get("clock", "set") != "set":
+        console.print(
+            "no clock: the board does not know the time since power came, so its readings wait or "
+            "go out as time-bounded: cistern sync sets it from this PC; for good, let it reach a "
+            "time server (UDP port 123, cistern config push --ntp HOST)",
+            style="yellow",
+        )
+
+
+def sync(
+    port: Port = "",
+    seconds: Annotated[
+        float,
+        typer.Option(
+            "--for",
+            parser=duration,
+            metavar="SECONDS",
+            help="Wait so long at most for the end of it, such as 120, 90s or 5m.",
+        ),
+    ] = SYNC_S,
+) -> None:
+    """Have a board sync now, also where sync is disabled, and wait for the end of it.
+
+    Its clock is set to this PC's time, and its program starts again. Exit status: 0, or 1 where
+    not all that it had was synced.
+    """
+    from cistern_tools.board import clock, link, ports
+
+    try:
+        with link.Link(ports.choose(port)) as board:
+            with link.paused(board):
+                clock.set_from_pc(board)
+                clock.ask_sync(board)
+            done, what = clock.outcome(board, seconds)
+    except BoardError as e:
+        fail(e)
+    if not done:
+        fail(f"sync {what}")
+    typer.echo(f"sync {what}")
 
 
 def repl(port: Port = "") -> None:

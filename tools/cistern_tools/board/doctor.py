@@ -11,6 +11,7 @@ OK, WARNING, BAD = "ok", "warning", "bad"
 # TLS refuses certificates when the clock is wrong by more than their margins; sync sets it anyway.
 CLOCK_S = 60
 EXPIRES_DAYS = 30
+REMEMBERED_S = 600  # as lib/cistern/port/ntp.py
 WEAK_DBM = -80
 # Less than this, and Wi-Fi loses packets: what the board says of the cloud means nothing.
 LEAST_SYSTEM = 6000
@@ -133,6 +134,29 @@ def _wifi(facts):
 
 def _clock(facts, now):
     off = facts["utc"] - now.timestamp()
+    ahead = facts.get("remembered", 0) - now.timestamp()
+    if ahead > REMEMBERED_S:
+        return Line(
+            BAD,
+            "clock",
+            f"the board remembers that it was {ahead / 86400:.0f} days later than this PC says, "
+            "and believes no time server before that",
+            "is the PC's clock right? Then cistern sync sets the board's",
+        )
+    if not facts.get("clock_set", True):
+        server = facts.get("ntp")
+        asked = ""
+        if server:
+            answers = facts.get("ntp_answers")
+            asked = f"; the time server {server} {'answers' if answers else 'does not answer'}"
+        return Line(
+            WARNING,
+            "clock",
+            f"no clock: it was not set since power came{asked}",
+            "cistern sync sets it from this PC; for good, let the board reach a time server (UDP "
+            "port 123; cistern config push --ntp HOST). Without one, a cloud without `date` gets "
+            "readings tagged time-bounded",
+        )
     if abs(off) <= CLOCK_S:
         return Line(OK, "clock", f"{off:+.0f} s against this PC")
     if facts["utc"] < datetime.datetime(2024, 1, 1, tzinfo=datetime.UTC).timestamp():

@@ -11,6 +11,7 @@ import time
 WIFI_S = 20
 HOPELESS = (202, 210, 211)  # wrong password, security that does not fit
 CONNECT_S = 5
+NTP_S = 3
 EPOCH_2000 = 946684800  # the ESP32's MicroPython counts from 2000
 
 facts = {
@@ -61,6 +62,38 @@ def alpn():
         facts["alpn"] = bool(alpn)
     except ImportError:
         facts["alpn"] = False
+
+
+def clock():
+    """Whether the clock was set since power came, and what the board remembers."""
+    import esp32
+    import machine
+
+    facts["clock_set"] = machine.RTC().memory()[:3] == b"utc"
+    try:
+        facts["remembered"] = int(text(esp32.NVS("cistern"), "clock"))
+    except ValueError:
+        facts["remembered"] = 0
+
+
+def time_server(host):
+    """Whether a time server answers at all."""
+    import socket
+
+    host, _, port = host.partition(":")
+    facts["ntp"] = host
+    try:
+        where = socket.getaddrinfo(host, int(port or 123), 0, socket.SOCK_DGRAM)[0][-1]
+        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        try:
+            sock.settimeout(NTP_S)
+            sock.connect(where)
+            sock.send(b"\x23" + bytes(47))
+            facts["ntp_answers"] = len(sock.recv(48)) == 48
+        finally:
+            sock.close()
+    except (OSError, ValueError):
+        facts["ntp_answers"] = False
 
 
 def join(ssid, psk, ifconfig):
@@ -126,12 +159,14 @@ def configuration():
     facts["values"] = values
     if values["ssid"]:
         join(values["ssid"], text(nvs, "psk"), values["ifconfig"])
+        if facts["wifi"]["connected"] and not facts.get("clock_set"):
+            time_server(text(nvs, "ntp") or "pool.ntp.org")
         if values["cloud_url"] and facts["wifi"]["connected"]:
             cloud(values["cloud_url"])
 
 
 gc.collect()
-for question in (chip, files, alpn, configuration):
+for question in (chip, files, alpn, clock, configuration):
     try:
         question()
     except Exception as e:

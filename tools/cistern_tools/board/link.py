@@ -19,6 +19,7 @@ from cistern_tools.board import BoardError
 INTERRUPT_S = 5
 _TRIES = 6
 ANSWER_S = 60
+COMES_BACK_S = 5
 SILENCE_S = 5  # in the middle of an exchange
 _CHUNK = 256
 _QUOTED = 200
@@ -132,9 +133,27 @@ class Link:
 @contextlib.contextmanager
 def stopped(port):
     """A Link whose program is interrupted, and started again in the end."""
-    with Link(port) as board:
-        board.interrupt()
-        try:
-            yield board
-        finally:
-            board.restart()
+    with Link(port) as board, paused(board):
+        yield board
+
+
+@contextlib.contextmanager
+def paused(board):
+    """Interrupt the program of a Link, and start it again in the end."""
+    board.interrupt()
+    try:
+        yield
+    finally:
+        board.restart()
+
+
+@contextlib.contextmanager
+def started(port):
+    """As stopped(), of a board that was reset this moment: where its chip has USB itself, the port
+    is gone for a while.
+    """
+    end = time.monotonic() + COMES_BACK_S
+    while not os.path.exists(port) and time.monotonic() < end:
+        time.sleep(0.1)
+    with stopped(port) as board:
+        yield board
