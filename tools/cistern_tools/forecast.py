@@ -54,6 +54,7 @@ class VirtualPort(PcPort):
         self.now_us = 0
         self.end_us = None
         self.engine = None
+        self.ended = False
         self.logged = []
         self._random = random.Random(1)
         self._start = 0
@@ -84,7 +85,22 @@ class VirtualPort(PcPort):
 
     def log(self, level, text):
         """Keep it."""
-        self.logged.append((level, text))
+        if not self.ended:
+            self.logged.append((level, text))
+
+    def run(self, coroutine):
+        """Have it run to its end; the reads that wait then are cancelled, which is no fault of
+        theirs.
+        """
+
+        async def running():
+            await coroutine
+            self.ended = True
+
+        try:
+            asyncio.run(running())
+        finally:
+            self.ended = False
 
 
 class RamFlash:
@@ -149,7 +165,7 @@ class Forecast:
             # It wakes 20 times a second.
             span_us = int(1e6 * self._span(turns, rate + 20))
             self._port.end_us = self._port.now_us + span_us
-            asyncio.run(self._app.engine.run())
+            self._port.run(self._app.engine.run())
             wanted = {_name(c): c for c in plan.collectors}
             for collector in self._app.engine.collectors:
                 self._measure(collector, wanted[collector.name])
@@ -221,7 +237,7 @@ class Forecast:
             left = self._port.ticks_diff(collector.tick, self._port.now_us & TICKS)
             self._port.now_us += max(left, 0)
             if collector.source.waits:
-                asyncio.run(self._await(collector, counted))
+                self._port.run(self._await(collector, counted))
             else:
                 collector.serve()
             if collector.captured + collector.missed > counted:
