@@ -59,6 +59,8 @@ def on_chip(tmp_path):
         put(image, store, vfs.make({**files, "/main.py": (HEAD + main).encode()}, store.size))
         rtc = tmp_path / "rtc.bin"
         kept = rtc.read_bytes() if resumed else b""
+        if kept[:1] != b"\1":
+            kept = b""  # it did not reset itself: power was cut
         command = chip.command(tmp_path, bytes(image), NET, PSK)
         rtc.write_bytes(kept)
         done = subprocess.run(command, capture_output=True, text=True, timeout=60)

@@ -247,10 +247,7 @@ class Uploader:
         if not self.cloud.token:
             # Any answer of the cloud carries the time; the first one settles the clock.
             await self.cloud.login()
-        if self.log.boot in anchors:
-            if self.log.boot in self._bounds:
-                self._bounds = {}  # those of before the time was known
-        elif self.port.uptime_us() >= self.again_us:
+        if self.log.boot not in anchors and self.port.uptime_us() >= self.again_us:
             await borrow("cistern.sync.bounds").this_boot(self)
         anchor = anchors.get(boot)
         if not anchor:
