@@ -618,6 +618,33 @@ def after(seconds, n, what):
 """
 
 
+def test_a_connection_that_ends_late_takes_nothing_from_the_next(on_chip):
+    """A server broke HTTP/2, and what it still says is read while the next connection is made."""
+    said = on_chip(
+        RESTARTS
+        + """
+async def twice():
+    esp32_net.stream_mpy.connect = works
+    first = await p.connect("127.0.0.1", 1, {"insecure": True})
+    held = []
+    async def during(*args):
+        first.on_broken()
+        first.on_close()
+        return Worked()
+    esp32_net.stream_mpy.connect = during
+    net = p._network()
+    net._hold = lambda: held.append(1)
+    second = await p.connect("127.0.0.1", 1, {"insecure": True})
+    print("held", len(held))
+    second.on_close()
+    print("held", len(held))
+asyncio.run(twice())
+""",
+        {**WIFI, "cloud_url": "https://127.0.0.1", "ntp": "127.0.0.1:1"},
+    )
+    assert "held 0" in said and "held 1" in said, said
+
+
 def test_only_want_of_memory_restarts_a_board_and_once_an_hour_at_most(on_chip):
     said = on_chip(
         RESTARTS

@@ -11,7 +11,6 @@ from binascii import crc32, hexlify
 
 from cistern.borrow import lend
 from cistern.cloud.protobuf import Writer
-from cistern.lost import by_stream, definitions
 from cistern.record import read_definition
 from cistern.store import REASONS
 
@@ -23,6 +22,7 @@ MAX_STREAM = 1000
 # So many lines of up to 1.3 KB in one request.
 LINES = 4
 _READING = "cistern.record.reading"
+_LOST = "cistern.lost"
 _WHY = {
     "log_full": "the log was full and gave up its oldest",
     "thinned": "the log was nearly full and was thinned",
@@ -54,6 +54,7 @@ def tell(app):
             lost[key] = n - told[0]
             told[0] = n
     # Where the cloud has some after all, there are fewer.
+    by_stream = lend(_LOST).by_stream
     lost = by_stream(app, {key: n for key, n in lost.items() if n > 0})
     all_ = by_stream(app, state.losses)
     show = app.journal.show if app.journal else app.port.log
@@ -67,7 +68,7 @@ def tell(app):
 async def send(app, anchor):
     """Tell the cloud the totals that it does not know; anchor: of this boot."""
     app.losses_due = False
-    known = {crc32(d): d for d in definitions(app)}
+    known = {crc32(d): d for d in lend(_LOST).definitions(app)}
     while True:
         new = [k for k in app.told if app.told[k][3] != app.told[k][0]][:LINES]
         if not new:

@@ -97,6 +97,7 @@ class Net:
             raise LinkError("connect", NO_MEMORY) from None
 
     async def _connect(self, host, port, tls, timeout_ms):
+        self._stream = None
         if not self._port.wlan or not self._port.wlan.isconnected():
             await self._wifi.release()
             await self.join()
@@ -116,8 +117,8 @@ class Net:
                 self._hold()
         self._stream = stream
         stream.on_write = self.wake
-        stream.on_broken = self._hold
-        stream.on_close = self._over
+        stream.on_broken = lambda: self._free(stream)
+        stream.on_close = lambda: self._over(stream)
         return stream
 
     async def _make_room(self):
@@ -135,10 +136,18 @@ class Net:
         """Ask a time server; port.utc_us() then tells, or port.no_time why there is none."""
         return borrow("cistern.port.esp32_ntp").learn(self, self._port)
 
-    def _over(self):
-        """A connection is over."""
+    def _free(self, stream):
+        """Whether a stream that needs nothing any more was the newest. An older one may end while
+        the next is being made, which needs what is held.
+        """
+        if stream is not self._stream:
+            return False
         self._hold()
-        stream, self._stream = self._stream, None
+        return True
+
+    def _over(self, stream):
+        """A connection is over."""
+        newest = self._free(stream)
         error = stream.error
         if error and "clock" in str(error):  # link_why.py: a certificate is not valid now
             self.doubted = True
@@ -146,7 +155,7 @@ class Net:
             self._failed = self._port.in_vain = 0
             return
         room = self._tls.held + self._wifi.held + self._port.system()[0]
-        if room < _ENOUGH or (error and error.memory):
+        if (newest and room < _ENOUGH) or (error and error.memory):
             self._lacked()
 
     def _lacked(self):

@@ -44,7 +44,8 @@ class ShortNames:
         kept = set().union(*(mentioned(ast.walk(m.tree)) for m in modules if is_open(m.name)))
         # A module is a member of the package that has it.
         kept |= known(nodes) | {part for m in modules for part in m.name.split(".")}
-        own = set().union(*(bound(ast.walk(m.tree)) | m.functions for m in closed))
+        # People read the names of classes.
+        own = set().union(*(bound(ast.walk(m.tree)) | set(m.names) - m.classes for m in closed))
         own = {n for n in own - kept if not n.startswith("_")}
         # Private attributes of others, such as asyncio.core._io_queue, are only read here.
         own |= {n for t in trees for n in mentioned(ast.walk(t), ast.Store) if is_private(n)}

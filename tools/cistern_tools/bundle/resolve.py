@@ -6,12 +6,30 @@ from cistern_tools.bundle.modules import PACKAGE, BundleError, Module, imported
 
 # Rooms that the user's own models import from: their modules stay as they are.
 OPEN = ("cistern.resources",)
+# Modules of the rooms below that only Cistern itself imports.
+INNER = (
+    "cistern.port.code_mpy",
+    "cistern.port.dial_mpy",
+    "cistern.port.dns",
+    "cistern.port.esp32_net",
+    "cistern.port.esp32_ntp",
+    "cistern.port.esp32_reserve",
+    "cistern.port.esp32_restart",
+    "cistern.port.esp32_spare",
+    "cistern.port.link_why",
+    "cistern.port.names_mpy",
+    "cistern.port.ntp",
+    "cistern.port.pem",
+    "cistern.port.stream_mpy",
+)
 # Beside them, what is called by people at the REPL, and by those models and MicroPython.
 _FACES = ("cistern.port",)
 
 
 def is_open(module: str) -> bool:
     """Whether other code than the package's uses a module's members by their names."""
+    if module in INNER:
+        return False
     return module == PACKAGE or module.startswith(OPEN + _FACES)
 
 
