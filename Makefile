@@ -71,6 +71,7 @@ powercut: setup
 
 chaos: setup
 	$(BIN)/python tests_host/chaos --seed $(SEED)
+	$(BIN)/python tests_host/chaos/configs.py --seed $(SEED) --steps 44
 	OUTAGE_HOURS=1 $(BIN)/python -m pytest -q tests_host/test_outages.py
 
 timing: setup

@@ -123,8 +123,9 @@ class Board:
         name = f"board-{time.monotonic_ns()}"
         folder = command[command.index("--flash") + 1] + "-out"
         os.makedirs(folder, exist_ok=True)
-        self._out = open(f"{folder}/{name}.out", "w+")  # noqa: SIM115 - closed by close()
-        self._err = open(f"{folder}/{name}.err", "w+")  # noqa: SIM115
+        # The board appends: where this reads, it has the same position in the file.
+        self._out = open(f"{folder}/{name}.out", "a+")  # noqa: SIM115 - closed by close()
+        self._err = open(f"{folder}/{name}.err", "a+")  # noqa: SIM115
         self.process = subprocess.Popen(
             command, stdout=self._out, stderr=self._err, env=environment
         )

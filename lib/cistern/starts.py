@@ -12,6 +12,7 @@ GOOD_S = 15
 # After so long a start counts as one that came to run, although the cloud could not be asked. It
 # is longer than the watchdog, which ends what hangs.
 RUN_S = 90
+_PIECE = 20000  # TLS has a buffer of 17 KB; a heap in small pieces has no room for it
 _FEW = 4  # of what did not start, that are remembered
 _STARTS = "starts.json"  # the name in the port's state of what notes() gives
 # Where each kind of configuration is kept, the good one in one of them and what is tried in the
@@ -62,6 +63,7 @@ def look(app):
         gc.collect()
         if app.port.mem_free() < least[bool(app.cloud_at)]:
             raise MemoryError
+        bytearray(_PIECE)
 
 
 def is_new(trial, found):

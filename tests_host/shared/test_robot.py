@@ -216,6 +216,22 @@ def test_it_is_asked_for_every_ten_seconds_or_as_configured_and_changes_once():
     assert len(app.at(CONFIG)) > 14
 
 
+def test_a_configuration_that_came_says_when_the_next_is_asked_for():
+    app = Machine(Config=_answer())
+    robot = Robot(app)
+    robot.poll_ms = 86400000
+    real = app.take
+
+    def take(machine):
+        real(machine)
+        robot.poll_ms = 1000
+
+    app.take = take
+    _run(app, 40, robot)
+    assert app.at(CONFIG)[0] <= 15, "however seldom it is to be asked"
+    assert len(app.at(CONFIG)) > 20
+
+
 def test_one_that_is_refused_leaves_the_old_one_and_is_reported_once():
     for bad in (b"", b"\x08\x05", b"\x0a\x03\xff\xff\xff", field(1, field(3, b"\x08")), None):
         app = Machine(Config=_answer())

@@ -38,7 +38,6 @@ class Robot:
         while True:
             await self.app.port.sleep_ms(wait)
             longer = min(2 * wait, OFFLINE_MS)
-            wait = self.poll_ms
             for name, job in jobs:
                 try:
                     await job()
@@ -49,8 +48,10 @@ class Robot:
                         self.app.port.log("warning", said)
                 self._said[name] = said
                 if not self.app.cloud.ready():
-                    wait = max(wait, longer)
                     break
+            wait = self.poll_ms  # as a configuration that came now has it
+            if not self.app.cloud.ready():
+                wait = max(wait, longer)
 
     def call(self, method, w):
         """Call a method of the service with what `w` has of its request."""
