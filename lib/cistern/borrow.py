@@ -27,7 +27,8 @@ def borrow(name):
     """
     # What it makes, and some of it stays, goes into holes that are there, not behind garbage,
     # where it would split the room for a ring or for TLS.
-    gc.collect()
+    if hasattr(gc, "mem_free"):  # CPython has room, and takes long for it
+        gc.collect()
     known = list(sys.modules)
     __import__(name)
     module = forget(name)
