@@ -93,7 +93,9 @@ def judge(app, ended):
         _came_to_run(app)
         trial.due_us += RUN_S * 1000000
         said = app.unsynced or (app.uploader and app.uploader.error) or ""
-        if trial.count > 1 and "memory" in said:
+        # What is at the board is captured whole, and may be mended there.
+        from_cloud = trial.stage == trial.cloud_new
+        if from_cloud and trial.count > 1 and "memory" in said:
             less(trial)
             app.load(app.path)
     elif not app.restarting:

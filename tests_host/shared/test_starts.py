@@ -497,12 +497,17 @@ def test_where_memory_is_short_the_last_components_are_left_out_and_named():
 
 
 def test_where_only_the_link_has_no_memory_the_last_components_make_room_for_it():
-    board = Board(_text(*["s%d" % i for i in range(16)]))
+    """So for a configuration of the cloud, which no other could replace."""
+    many = ["s%d" % i for i in range(16)]
+    board = Board(_text(*many))
     board.answers = False
     board.start()
-    board.app.unsynced = None
     Link.error = "not enough memory for a TLS connection"
     try:
+        board.run(RUN_S + 2)
+        assert len(board.streams()) == 16  # the board's own is captured whole
+        board.push("r1", _machine(*many))
+        board.start()
         board.run(RUN_S + 2)
         assert len(board.streams()) == 14
         board.answers = True
