@@ -213,9 +213,13 @@ print(p.load_state("machine.json"))
 p.save_state("machine.json", "one")
 p.save_state("machine.json", "two")
 print(p.load_state("machine.json"), sorted(os.listdir("/")))
+with open("/last_machine.json", "wb") as f:
+    f.write(b"\\xff\\xfe broken")
+p.save_state("machine.json", "three")
+print(p.load_state("machine.json"))
 """
     )
-    assert "None\ntwo ['last_machine.json', 'lib', 'main.py']" in said
+    assert "None\ntwo ['last_machine.json', 'lib', 'main.py']\nthree" in said
 
 
 def test_wifi_is_joined_when_a_stream_is_wanted_and_the_reserve_is_held_again(on_chip):

@@ -209,7 +209,11 @@ class Port:
 
     def save_state(self, name, text):
         """Keep `text` under `name`: a power cut leaves the old or the new text, whole."""
-        if self.load_state(name) != text:
+        try:
+            same = self.load_state(name) == text
+        except (ValueError, MemoryError):  # whatever is there, it is no text of ours
+            same = False
+        if not same:
             with open("/last_new", "w") as f:
                 f.write(text)
             # LittleFS replaces a file in one step.
