@@ -148,7 +148,8 @@ def test_a_device_gets_its_file_changes_the_last_good_one_and_a_reason(tmp_path,
             assert await config(client) == better, "the last good one is remembered"
             path.write_bytes(b'{"a":\n "\xff"}')
             assert await config(client) == better
-            assert f"machines/{PART}.json:2:3: not UTF-8" in caplog.text
+            said = f"machines/{PART}.json:2:3: byte 8 of the file is 0xFF, which is not UTF-8"
+            assert said in caplog.text
             path.unlink()
             assert (await refused(config(client)))[0] == "NOT_FOUND"
 

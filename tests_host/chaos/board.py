@@ -10,7 +10,7 @@ import os
 
 import cistern.cloud.client as client
 import cistern.resources.fake as fake
-import cistern.sync.backoff as backoff
+from cistern.sync import backoff
 
 settings = json.loads(os.getenv("CISTERN_CHAOS"))
 

@@ -22,8 +22,18 @@ def problems(wrong, table, attributes, path):
             text = "missing: give " + _WORDS.get(table[name][0], "a GPIO number")
         else:
             text = _refused(attributes[name], *table[name])
-        found.append((path + name, text))
+        found.append((_at(path, name), text))
     return found
+
+
+def _at(path, name):
+    """The path of an attribute, which a configuration may call anything."""
+    for c in name or ".":
+        if not ("a" <= c <= "z" or "A" <= c <= "Z" or "0" <= c <= "9" or c in "-_"):
+            import json
+
+            return "%s[%s]" % (path.rstrip("."), json.dumps(name))
+    return path + name
 
 
 def _refused(value, kind, required, low, high):
