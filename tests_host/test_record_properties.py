@@ -3,11 +3,14 @@
 import math
 import struct
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cistern.record import Reader, Ring, Shape, Stream, read_definition
 from cistern.record.loose import Timestamp
+from cistern.record.reading import MAX_DEFINITION
+from cistern.record.stream import definition
 from cistern.record.value import Source, is_short, put_int, put_uint
 
 MASK = 2**30 - 1
@@ -122,7 +125,13 @@ def test_a_float_is_short_only_if_4_bytes_hold_it(x):
     st.lists(st.text()),
 )
 def test_any_stream_has_a_definition(kind, name, method, params, tags):
-    ring = Ring(Stream(kind, name, method, params, tags), 100, 1000, Shape(((("v",), "u16"),)))
+    stream, shape = Stream(kind, name, method, params, tags), Shape(((("v",), "u16"),))
+    shape.period_us = 1000
+    if len(definition(stream, shape)) > MAX_DEFINITION:
+        with pytest.raises(ValueError, match=f"at most {MAX_DEFINITION} are possible"):
+            Ring(stream, 100, 1000, shape)
+        return
+    ring = Ring(stream, 100, 1000, shape)
     stream, shape = read_definition(ring.definition)
     assert stream == Stream(kind, name, method, params, tags)
     assert shape.period_us == 1000 and shape.payload([5]) == {"v": 5}
