@@ -351,3 +351,25 @@ def test_metadata_tells_the_stream_of_each_upload():
     for metadata, readings in cloud.taken:
         for reading in readings:
             assert dict(fields(reading))[2] and metadata[3][0] in (b"a", b"b", b"c")
+
+
+def test_a_stream_that_waits_has_its_turn_although_others_go_on_capturing():
+    """A pass over what waits takes so long that others always have something new."""
+    log = _log([("slow", [n]) for n in range(5)] + [("quick", [0])])
+    cloud = Picky()
+    uploader = _uploader(log, cloud)
+    real = cloud.call
+    left = [60]
+
+    async def call(path, message, size):
+        await real(path, message, size)
+        if left[0]:
+            left[0] -= 1
+            _add(log, [("quick", [1000 + left[0]])])
+
+    cloud.call = call
+    uploader.doubts.last = log.unsent().next().definition
+    _sync(uploader)
+    components = [str(metadata[3][0], "ascii") for metadata, _ in cloud.taken]
+    assert "slow" in components[:3], components
+    assert not _unsent(log)

@@ -33,11 +33,13 @@ class Doubts:
     the first one]}: not sent with others. held: definitions of streams that wait for the next
     sync. refusal: the first error of this sync that did not end it, or None. strikes: parcels in a
     row that were refused alone. last: the definition of the upload that ended the last sync, if
-    that may have been the reason. said: of a stream that waits, to say it once.
+    that may have been the reason. said: of a stream that waits, to say it once. until: where the
+    log was written when the sync began, (sector, index).
     """
 
     accepted = strikes = 0
     refusal = last = said = None
+    until = 0, 0
 
     def __init__(self):
         self.suspects = {}
@@ -141,6 +143,7 @@ class Uploader:
         doubts.refusal = None
         doubts.strikes = 0
         doubts.held.clear()
+        doubts.until = self.log.next, self.log.at
         if doubts.last:
             doubts.held.add(doubts.last)  # the others first
             await self._drain_all()
@@ -232,13 +235,17 @@ class Uploader:
         return refs, total, bounded
 
     async def _next(self, cursor, definition=None):
-        """next() but for what is suspect or held."""
+        """next() but for what is suspect or held. Where there is such, what came since the sync
+        began waits for the next one, or what is held would wait for ever.
+        """
         doubts = self.doubts
         while True:
             ref = await self.next(cursor, definition)
-            if not ref or not (
-                ref.definition in doubts.held or (doubts.suspects and name(ref) in doubts.suspects)
-            ):
+            if not ref or not (doubts.held or doubts.suspects):
+                return ref
+            if (ref.sector, ref.index) >= doubts.until:
+                return None
+            if ref.definition not in doubts.held and name(ref) not in doubts.suspects:
                 return ref
 
     async def start_of(self, boot):
