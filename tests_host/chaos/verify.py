@@ -3,9 +3,11 @@
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
+from cistern.cloud.verdict import BAD, DOUBT, KINDS
+from cistern.sync.refused import TRIES
+
 # What costs readings that were numbered; the other reasons are of deadlines that got no number.
 COUNTED = ("log_full", "thinned", "ring_full", "flash_full", "refused", "other")
-INVALID_ARGUMENT = 3
 LATER = float("inf")
 CLOCK_S = 0.2  # process start and clock against the board's own times
 SHOWN = 12
@@ -99,7 +101,7 @@ def verify(evidence, sensors):
     for loss in evidence.flash.losses:
         stream = evidence.streams.get(loss["stream"], loss["stream"])
         lost[stream, loss["reason"]] += loss["readings"]
-    if evidence.told not in (None, dict(lost)):
+    if evidence.told is not None and not _same(evidence.told, lost):
         text = f"the receiver was told of the losses {evidence.told}, the flash has {dict(lost)}"
         tallies[next(iter(tallies))].wrong.append(text)
     return tallies
@@ -187,6 +189,22 @@ def _losses(tally, name, evidence):
         tally.overlap += extra
 
 
+def _kind(status):
+    return KINDS[status] if status < len(KINDS) else DOUBT
+
+
+def _same(told, lost):
+    """Whether the receiver was told of what was lost. After a start the board has no name for a
+    stream of which nothing is at hand any more: it is told by the CRC of its definition.
+    """
+    named = {key: n for key, n in told.items() if not key[0].startswith("#")}
+    sums = [Counter(), Counter()]
+    for total, rows in zip(sums, (told, lost), strict=True):
+        for (_, reason), n in rows.items():
+            total[reason] += n
+    return sums[0] == sums[1] and all(n <= lost.get(key, 0) for key, n in named.items())
+
+
 def _parcels(tallies, evidence):
     """Marks on the flash against what the receiver has and what it had answered."""
     wrong = tallies[next(iter(tallies))].wrong
@@ -195,10 +213,12 @@ def _parcels(tallies, evidence):
     if lost:
         text = "parcels are marked as sent, but the cloud does not have them"
         wrong.append(f"{len(lost)} {text}: {_some(lost)}")
-    refused = [u for u in evidence.uploads if u.told == INVALID_ARGUMENT]
+    refused = [u for u in evidence.uploads if u.told is not None and _kind(u.told) >= DOUBT]
     alone = [u for u in refused if u.parcels and len(u.parcels) == 1]
     aside = {parcel.name for parcel in evidence.flash.parcels if parcel.state == "set aside"}
-    odd = aside - {u.parcels[0] for u in alone}
+    tries = Counter(u.parcels[0] for u in alone)
+    bad = {u.parcels[0] for u in alone if _kind(u.told) == BAD}
+    odd = {name for name in aside - bad if tries[name] < TRIES}
     # An early refusal may have been of any.
     if len(odd) > sum(u.parcels is None for u in refused):
         text = "parcels are set aside that the cloud never refused by themselves"
