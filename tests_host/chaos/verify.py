@@ -223,7 +223,7 @@ def _parcels(tallies, evidence):
     if len(odd) > sum(u.parcels is None for u in refused):
         text = "parcels are set aside that the cloud never refused by themselves"
         wrong.append(f"{text}: {_some(odd)}")
-    surely = {u.parcels[0]: u.ended for u in alone if u.sure}
+    surely = {u.parcels[0]: u.ended for u in alone if u.sure and _kind(u.told) == BAD}
     again = {
         name
         for u in evidence.uploads
