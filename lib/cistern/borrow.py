@@ -5,7 +5,10 @@ borrowed, and what stays lies beside the heap where the port has such memory.
 import gc
 import sys
 
+from cistern.shelf import MODULE, Shelf
+
 _put = None
+_shelf = None
 
 
 def place_with(put):
@@ -20,7 +23,8 @@ def place_with(put):
 
 
 def borrow(name):
-    """A module that the interpreter does not keep: its heap is free after use.
+    """A module that the interpreter does not keep: its heap is free after use. name: on a board
+    it may be a number, which the bundler put there.
 
     That is so as long as nothing that stays refers to a function of it, or to a class with
     methods: these keep all of their module.
@@ -30,10 +34,29 @@ def borrow(name):
     if hasattr(gc, "mem_free"):  # CPython has room, and takes long for it
         gc.collect()
     known = list(sys.modules)
-    __import__(name)
-    module = forget(name)
+    if isinstance(name, str):
+        __import__(name)
+        module = _forget(name)
+    else:
+        module = _numbered(name)
     _settle(known)
     return module
+
+
+def _numbered(number):
+    global _shelf
+    _shelf = _shelf or Shelf()
+    # A module may borrow others while it is loaded.
+    before = _shelf.number
+    loading = sys.modules.pop(MODULE, None)
+    _shelf.number = number
+    try:
+        return __import__(MODULE)
+    finally:
+        sys.modules.pop(MODULE, None)
+        _shelf.number = before
+        if loading:
+            sys.modules[MODULE] = loading
 
 
 def lend(name):
@@ -41,8 +64,7 @@ def lend(name):
     return sys.modules.get(name) or borrow(name)
 
 
-def forget(name):
-    """Have the interpreter not keep a module, which is returned."""
+def _forget(name):
     module = sys.modules.pop(name)
     room, _, name = name.rpartition(".")
     if room:

@@ -53,13 +53,19 @@ def rooms():
 
 
 def files():
-    """{file on the chip: bytes}, bundled, below /lib or /lib/cistern and without its suffix."""
+    """{file on the chip: bytes}, bundled, below /lib or /lib/cistern and without its suffix; what
+    has a number there goes by its module's name.
+    """
     found = library.files(ARCHITECTURE)
-    return {
-        name.removeprefix("/lib/").removeprefix("cistern/").removesuffix(".mpy"): len(data)
-        for name, data in found.items()
-        if name.endswith(".mpy")
-    }
+    modules = dict(line.split() for line in found["/lib/modules.txt"].decode().splitlines())
+    made = {}
+    for name, data in found.items():
+        if name.endswith(".mpy"):
+            short = name.removeprefix("/lib/").removeprefix("cistern/").removesuffix(".mpy")
+            if short.isdigit():
+                short = modules[short].removeprefix("cistern.").replace(".", "/")
+            made[short] = len(data)
+    return made
 
 
 def log_bytes():

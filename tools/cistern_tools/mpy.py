@@ -60,7 +60,9 @@ def compile_library(
     made = {p.name: p.read_text("utf-8") for p in programs}
     if roots:
         bundled = bundle.Bundle(LIB, architecture in _NATIVE, roots, leave_out, programs)
-        sources, made = bundle.flatten(bundled.sources(), bundled.scripts())
+        sources, made, moved = bundle.flatten(bundled.sources(), bundled.scripts())
+        lines = [f"{new} {name}\n" for name, new in sorted(moved.items())]
+        made["modules.txt"] = "".join(lines)
     else:
         paths = sorted((LIB / bundle.PACKAGE).rglob("*.py"))
         sources = {str(p.relative_to(LIB)): p.read_text("utf-8") for p in paths}

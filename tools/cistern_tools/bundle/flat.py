@@ -2,7 +2,8 @@
 
 On stock firmware a module costs heap for its path, its dotted name and its name in its package,
 and each of them a place among the names: a board that has more than 620 needs 4.5 KB in one piece
-for the next of them (py/qstr.c). "cistern.cloud.kept" becomes "_kept", of /lib/_kept.mpy.
+for the next of them (py/qstr.c). "cistern.cloud.kept" becomes "_kept", of /lib/_kept.mpy; and what
+is borrowed only becomes a number, of /lib/17.mpy (lib/cistern/shelf.py).
 """
 
 import ast
@@ -15,11 +16,13 @@ _INNER = (
     "cistern.port.code_mpy",
     "cistern.port.dial_mpy",
     "cistern.port.dns",
+    "cistern.port.esp32_connect",
     "cistern.port.esp32_net",
     "cistern.port.esp32_ntp",
     "cistern.port.esp32_reserve",
     "cistern.port.esp32_restart",
     "cistern.port.esp32_spare",
+    "cistern.port.esp32_start",
     "cistern.port.link_why",
     "cistern.port.names_mpy",
     "cistern.port.ntp",
@@ -38,28 +41,34 @@ _STAY = (*OPEN, "cistern.port", *(unit for unit in ROOTS if unit.count(".") == 1
 
 def flatten(
     sources: dict[str, str], programs: dict[str, str]
-) -> tuple[dict[str, str], dict[str, str]]:
+) -> tuple[dict[str, str], dict[str, str], dict[str, str]]:
     """The same as `sources`, {path below the library: source}, and `programs`, {name: source},
-    with other paths. What nobody mentions stays where it is.
+    with other paths, and {name: new name} of the modules that have another one. What nobody
+    mentions stays where it is.
     """
     trees = {path: ast.parse(text) for path, text in sources.items()}
     scripts = {name: ast.parse(text) for name, text in programs.items()}
     everything = (*trees.values(), *scripts.values())
     used = {name for tree in everything for node in ast.walk(tree) for name in _mentioned(node)}
-    moved: dict[str, str] = {}
+    named = {name for tree in everything for node in ast.walk(tree) for name in _by_name(node)}
+    moved: dict[str, str | int] = {}
     # Those of few parts first, for whom there is no other name.
     for path in sorted(trees, key=lambda p: (p.count("/"), p)):
         name = _dotted(path)
         if name in used and _may_move(path):
+            if name not in named:
+                moved[name] = sum(isinstance(m, int) for m in moved.values())
+                continue
             parts = name.split(".")
             short = "_" + parts[-1]
             moved[name] = short if short not in moved.values() else "_" + "_".join(parts[1:])
     made = {}
     for path, tree in trees.items():
         name = _dotted(path)
-        made[moved[name] + ".py" if name in moved else path] = _renamed(tree, moved)
+        made[f"{moved[name]}.py" if name in moved else path] = _renamed(tree, moved)
     left = {path: text for path, text in made.items() if text.strip() or _has_more(path, made)}
-    return left, {name: _renamed(tree, moved) for name, tree in scripts.items()}
+    programs = {name: _renamed(tree, moved) for name, tree in scripts.items()}
+    return left, programs, {name: str(new) for name, new in moved.items()}
 
 
 def _may_move(path: str) -> bool:
@@ -88,14 +97,23 @@ def _mentioned(node: ast.AST) -> list[str]:
     return []
 
 
-def _renamed(tree: ast.Module, moved: dict[str, str]) -> str:
+def _by_name(node: ast.AST) -> list[str]:
+    """Modules that are imported or, if it is a call, given to another function than borrow()."""
+    if isinstance(node, ast.Call):
+        if isinstance(node.func, ast.Name) and node.func.id == "borrow":
+            return []
+        return [name for given in node.args for name in _mentioned(given)]
+    return [] if isinstance(node, ast.Constant) else _mentioned(node)
+
+
+def _renamed(tree: ast.Module, moved: dict[str, str | int]) -> str:
     return ast.unparse(ast.fix_missing_locations(_Mover(moved).visit(tree))) + "\n"
 
 
 class _Mover(ast.NodeTransformer):
     """Puts the new names of modules into a tree."""
 
-    def __init__(self, moved: dict[str, str]) -> None:
+    def __init__(self, moved: dict[str, str | int]) -> None:
         self._moved = moved
 
     def visit_Constant(self, node):

@@ -47,6 +47,8 @@ def files(architecture, folder=None):
     library = {path.relative_to(made).as_posix(): path for path in sorted(made.rglob("*.mpy"))}
     return {
         **{f"/{name}": (made / name).read_bytes() for name in PROGRAMS},
+        # For people: which module each file is.
+        "/lib/modules.txt": (made / "modules.txt").read_bytes(),
         **{f"/lib/{n}": p.read_bytes() for n, p in library.items() if on_chip(n, architecture)},
     }
 
