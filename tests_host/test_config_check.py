@@ -383,6 +383,27 @@ def test_every_example_passes_check_and_image_build_alike(example):
     assert judged.errors == []
 
 
+@pytest.mark.skipif(
+    paths.micropython() is None or paths.is_chosen(), reason="no MicroPython for this machine"
+)
+def test_a_machine_that_leaves_tls_no_room_is_an_error_that_says_what_fits(written):
+    """As measured on stock firmware: "Memory of a plain ESP32" in docs/DESIGN.md."""
+    assert report(paths.EXAMPLES / "greenhouse.json", "--https")[1]["problems"] == []
+    weather = json.loads((paths.EXAMPLES / "weather.json").read_text())
+    assert report(paths.EXAMPLES / "weather.json")[0] == 0
+    code, said = report(paths.EXAMPLES / "weather.json", "--https")
+    (problem,) = said["problems"]
+    words = re.search(r"room for the first (\d+) of 9 components", problem["message"])
+    fits = int(words[1])
+    assert code == 1 and 2 <= fits < 9
+    assert all(repr(c["name"]) in problem["message"] for c in weather["components"][fits:])
+    for n, problems in ((fits, 0), (fits + 1, 1)):
+        some = {**weather, "components": weather["components"][:n]}
+        assert len(report(written(some), "--https")[1]["problems"]) == problems, n
+    # A board with more heap has room.
+    assert report(paths.EXAMPLES / "weather.json", "--https", "--heap", "2M")[0] == 0
+
+
 def test_what_is_wrong_with_an_own_model_is_said(tmp_path, written):
     models = tmp_path / "models"
     models.mkdir()

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from chip_stand_in import images
-from cistern_tools import devca
+from cistern_tools import devca, paths
 from cistern_tools.cli import app
 from cistern_tools.image import ImageError, boards, library, order
 from support import EXAMPLES
@@ -66,6 +66,18 @@ def test_build_then_inspect(call, tmp_path):
         assert word in shown.output, word
     for secret in (images.PSK, images.SECRET):
         assert secret not in made.output + shown.output + json.dumps(report)
+
+
+@pytest.mark.skipif(
+    paths.micropython() is None or paths.is_chosen(), reason="no MicroPython for this machine"
+)
+def test_a_machine_that_leaves_tls_no_room_is_refused_over_https_only(call, tmp_path):
+    weather = EXAMPLES / "weather.json"
+    refused = call(machine=weather)
+    assert refused.exit_code == 1 and "room for the first" in refused.output
+    assert not (tmp_path / "flash.bin").exists()
+    assert call(machine=weather, cloud="http://192.168.4.2:8080", ca=None).exit_code == 0
+    assert call(machine=weather, heap="2M").exit_code == 0
 
 
 def test_the_network_can_come_from_the_environment(monkeypatch):

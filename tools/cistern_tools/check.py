@@ -36,6 +36,9 @@ def check(
         str, typer.Option(help="The board's heap with Wi-Fi up; 147K is a plain ESP32's.")
     ] = "147K",
     models: Annotated[Path | None, typer.Option(help="Folder with models of your own.")] = None,
+    https: Annotated[
+        bool, typer.Option("--https", help="It syncs over https on a plain ESP32: does it fit?")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
     """Say what is wrong with a machine configuration, and what it will do to the flash.
@@ -48,7 +51,7 @@ def check(
             f"{flash_size} is not a whole number of 4096-byte sectors, {LEAST_SECTORS} at least"
         )
     try:
-        judged = judge(machine.read_bytes(), str(machine), size(heap), models)
+        judged = judge(machine.read_bytes(), str(machine), size(heap), models, https)
     except OSError as e:
         raise _unusable(f"{e.filename or machine}: {e.strerror or e}", as_json) from None
     except TextError as e:

@@ -18,6 +18,9 @@ from cistern_tools import mpy, paths, simboard, texts
 LOADED = 34_000
 # What a plain ESP32 has for Python with Wi-Fi up.
 HEAP = 147 * 1024
+# Of a PC's heap, a machine with what syncs may take so much, for a plain ESP32 to have room for
+# TLS beside it: see "Memory of a plain ESP32" in docs/DESIGN.md, where both are measured.
+MOST_LIVE = 166_000
 TRIAL_S = 60
 TRIAL_FLASH = 64 * 1024
 # So many of the collectors that there is no memory for are named.
@@ -48,11 +51,12 @@ def where(problem):
     return path or "the configuration"
 
 
-def judge(raw, name, heap=HEAP, models=None):
+def judge(raw, name, heap=HEAP, models=None, https=False):
     """The Judgement of a configuration, the bytes of the file `name`. Raises TextError where it is
     none, and OSError for a folder of models that cannot be read.
 
-    heap: bytes that the board has for Python. models: folder with the user's own models.
+    heap: bytes that the board has for Python. models: folder with the user's own models. https:
+    whether it is to sync over https, for which a plain ESP32 must have room.
     """
     paths.use_library()
     from cistern import config
@@ -75,6 +79,8 @@ def judge(raw, name, heap=HEAP, models=None):
         said += _nothing(plan, forecast, "no component has a collector")
     text = _without_folder(machine) if plan.service.capture_dir else raw
     said += _memory(text, plan, forecast, heap, models)
+    if https and heap <= HEAP and forecast.streams and not any(e == "error" for e, _, _ in said):
+        said += _room_for_https(text, heap, models)
     return Judgement(plan, forecast, [_problem(*one) for one in dict.fromkeys(said)])
 
 
@@ -170,10 +176,10 @@ def _without_folder(machine):
 def _memory(text, plan, forecast, heap, models):
     """An error where the board has no memory for all collectors that it could make."""
     wanted = [s["stream"] for s in forecast.streams]
-    running = trial(text, heap, models) if wanted else None
-    if running is None:
+    tried = trial(text, heap, models) if wanted else None
+    if tried is None:
         return
-    refused = [s for s in forecast.streams if s["stream"] not in running]
+    refused = [s for s in forecast.streams if s["stream"] not in tried.collectors]
     if refused:
         named = ", ".join(s["stream"] for s in refused[:_NAMED])
         more = f" and {len(refused) - _NAMED} more" if len(refused) > _NAMED else ""
@@ -191,11 +197,53 @@ def _memory(text, plan, forecast, heap, models):
         )
 
 
-def trial(text, heap, models=None):
-    """Names of the collectors that the simulated board makes of a configuration, bytes, with a
-    heap of so many bytes; None where no MicroPython can run here.
+def _room_for_https(text, heap, models):
+    """An error where a plain ESP32 has no room for TLS beside the machine."""
+    if _fits(text, heap, models):
+        return
+    machine = json.loads(text)
+    components = machine["components"]
+    # The last components go first, as lib/cistern/config/cut.py has it.
+    fits, too_many = 0, len(components)
+    while too_many - fits > 1:
+        tried = (fits + too_many) // 2
+        some = {**machine, "components": components[:tried]}
+        if _fits(json.dumps(some).encode(), heap, models):
+            fits = tried
+        else:
+            too_many = tried
+    rest = [c.get("name") for c in components[fits:] if isinstance(c, dict)]
+    yield (
+        "error",
+        f"components[{fits}]",
+        "over https there is no memory for TLS beside this machine on a plain ESP32, which has "
+        f"room for the first {fits} of {len(components)} components. Leave out "
+        f"{', '.join(map(repr, rest))}, sync over http in a network that you trust (cistern cloud "
+        "--plaintext), or give --heap for a board with PSRAM or firmware of your own "
+        "(docs/FIRMWARE.md)",
+    )
 
-    The board starts and ends at once, on a flash of its own.
+
+def _fits(text, heap, models):
+    tried = trial(text, heap, models, https=True)
+    return tried is None or (tried.online and tried.live <= MOST_LIVE)
+
+
+class Trial(NamedTuple):
+    """What a simulated board made of a configuration. collectors: their names. online: whether it
+    had memory for what syncs. live: bytes of its heap, a PC's, that were in use then.
+    """
+
+    collectors: list
+    online: bool
+    live: int
+
+
+def trial(text, heap, models=None, https=False):
+    """The Trial of a configuration, bytes, on a board with a heap of so many bytes; None where no
+    MicroPython can run here.
+
+    The board starts and ends at once, on a flash of its own. https: load what syncs, too.
     """
     if mpy.host_architecture() is None or paths.micropython() is None or paths.is_chosen():
         return None
@@ -211,6 +259,11 @@ def trial(text, heap, models=None):
             "log_level": "error",
             "models": str(models) if models else None,
         }
+        if https:
+            secret = Path(scratch) / "secret"
+            secret.write_text("secret")
+            cloud = {"url": "https://cloud", "ca": None, "server_name": None, "part_id": "part"}
+            settings["cloud"] = {**cloud, "secret_file": str(secret)}
         command, environment = simboard.board("micropython", heap, settings)
         try:
             done = subprocess.run(
@@ -224,6 +277,6 @@ def trial(text, heap, models=None):
         except subprocess.TimeoutExpired:
             return None
     try:
-        return json.loads(done.stdout.splitlines()[-1])
-    except (ValueError, IndexError):
-        return []
+        return Trial(**json.loads(done.stdout.splitlines()[-1]))
+    except (ValueError, IndexError, TypeError):
+        return Trial([], False, 0)

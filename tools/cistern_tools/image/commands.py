@@ -70,9 +70,12 @@ def image_build(
     try:
         kind = boards.load(board)
         network = order.wifi(wifi, wifi_file, wifi_open)
+        raw = order.read_file(machine, "the machine configuration")
+        https = cloud.startswith("https:") and kind.chip == "esp32"
         room = size(heap) if heap else kind.heap
-        ordered, warnings = _order(
-            machine, room, network, cloud, part_id, secret_file, ca, server_name, ip, ntp
+        warnings = order.check_machine(raw, str(machine), room, https)
+        ordered = _order(
+            raw, network, cloud, part_id, secret_file, ca, server_name, ip, ntp, warnings
         )
         raw = order.read_file(firmware, "the firmware")
         image = build(ordered, kind, raw, firmware.name)
@@ -84,11 +87,10 @@ def image_build(
     typer.echo(f"{output}: {len(image)} bytes for board {board}. Next: cistern flash {output}")
 
 
-def _order(machine, heap, network, cloud, part_id, secret_file, ca, name, ip, ntp):
+def _order(raw, network, cloud, part_id, secret_file, ca, name, ip, ntp, warnings):
+    """The Order; what is to be known about it is added to `warnings`."""
     from cistern_tools.image import order
 
-    raw = order.read_file(machine, "the machine configuration")
-    warnings = order.check_machine(raw, str(machine), heap)
     ssid, psk = network
     secret = order.read_secret(secret_file)
     certificates = order.ca_files(order.read_file(ca, "the CA file"), str(ca)) if ca else {}
@@ -98,11 +100,8 @@ def _order(machine, heap, network, cloud, part_id, secret_file, ca, name, ip, nt
         warnings.append(f"Wi-Fi {ssid} has no password: whoever is near can join it")
     if cloud.startswith("http:"):
         warnings.append(f"{cloud} is not encrypted: readings and the secret can be read")
-    return (
-        order.Order(
-            raw, ssid, psk, cloud, part_id, secret, certificates, name, ip, ntp, int(time.time())
-        ),
-        warnings,
+    return order.Order(
+        raw, ssid, psk, cloud, part_id, secret, certificates, name, ip, ntp, int(time.time())
     )
 
 

@@ -205,13 +205,13 @@ def check_cloud(url, ca, part_id):
         raise ImageError("give --part-id ID: cistern part add makes one")
 
 
-def check_machine(raw, name="machine.json", heap=judge.HEAP):
+def check_machine(raw, name="machine.json", heap=judge.HEAP, https=False):
     """What `cistern check` says: the warnings of a configuration. Raises ImageError for errors.
 
-    heap: bytes that the board has for Python.
+    heap: bytes that the board has for Python. https: whether it is a plain ESP32 that syncs so.
     """
     try:
-        judged = judge.judge(raw, name, heap)
+        judged = judge.judge(raw, name, heap, https=https)
     except texts.TextError as e:
         raise ImageError(str(e)) from None
     if judged.errors:
