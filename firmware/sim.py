@@ -74,14 +74,23 @@ def show(status):
         print(text)
 
 
+def trial(app):
+    """What there is memory for: {"collectors": their names, "online": whether for what syncs, and
+    "live": bytes of the heap that are in use then}.
+    """
+    online = bool(app.cloud_at) and app.go_online()
+    gc.collect()
+    names = [c.name for c in app.engine.collectors]
+    return {"collectors": names, "online": online, "live": gc.mem_alloc()}
+
+
 def main(settings):
     """Run the board until its time is over or Ctrl-C; the exit status, or None after a reset."""
     app = prepared(settings)
     if isinstance(app, int):
         return app
     if settings["seconds"] is None:
-        # A trial: which collectors there is memory for.
-        print(json.dumps([c.name for c in app.engine.collectors]))
+        print(json.dumps(trial(app)))
         return 0
     app.status = guarded(app.status)
     report = show if settings["json"] else None

@@ -11,6 +11,7 @@ import json
 import sys
 
 from cistern.errors import LinkError
+from cistern.net import streaming
 from cistern.net.channel import Channel
 
 if sys.implementation.name == "micropython":
@@ -91,10 +92,10 @@ async def large_unary(channel):
 
 
 async def client_streaming(channel):
-    call = await channel.call(SERVICE + "StreamingInputCall", timeout_ms=20000)
+    call = await streaming.start(channel, SERVICE + "StreamingInputCall", timeout_ms=20000)
     for size in (27182, 8, 1828, 45904):
         await call.send(field(1, field(2, bytes(size))))
-    await call.end()
+    await streaming.end(call)
     need(bytes(await call.receive()) == number(1, 74922), "wrong sum")
     need(await call.receive() is None, "more than one answer")
     call.release()
@@ -106,7 +107,7 @@ def output(sizes, size=0):
 
 
 async def server_streaming(channel):
-    call = await channel.call(SERVICE + "StreamingOutputCall", timeout_ms=20000)
+    call = await streaming.start(channel, SERVICE + "StreamingOutputCall", timeout_ms=20000)
     await call.send(output((31415, 9, 2653, 58979)), end=True)
     sizes = []
     while True:
@@ -119,18 +120,18 @@ async def server_streaming(channel):
 
 
 async def ping_pong(channel):
-    call = await channel.call(SERVICE + "FullDuplexCall", timeout_ms=20000)
+    call = await streaming.start(channel, SERVICE + "FullDuplexCall", timeout_ms=20000)
     for out, back in ((27182, 31415), (8, 9), (1828, 2653), (45904, 58979)):
         await call.send(output((back,), out))
         need(body_size(await call.receive()) == back, "wrong size")
-    await call.end()
+    await streaming.end(call)
     need(await call.receive() is None, "more than asked for")
     call.release()
 
 
 async def empty_stream(channel):
-    call = await channel.call(SERVICE + "FullDuplexCall", timeout_ms=20000)
-    await call.end()
+    call = await streaming.start(channel, SERVICE + "FullDuplexCall", timeout_ms=20000)
+    await streaming.end(call)
     need(await call.receive() is None, "an answer to nothing")
     call.release()
 
@@ -143,7 +144,7 @@ async def custom_metadata(channel):
     got = await channel.unary(SERVICE + "UnaryCall", number(2, 1) + payload(1), extra)
     need(got.headers["x-grpc-test-echo-initial"] == extra[0][1], "initial")
     need(got.trailers["x-grpc-test-echo-trailing-bin"] == extra[1][1], "trailing")
-    call = await channel.call(SERVICE + "FullDuplexCall", extra, 20000)
+    call = await streaming.start(channel, SERVICE + "FullDuplexCall", extra, 20000)
     await call.send(output((1,), 1), end=True)
     need(await call.receive() is not None and await call.receive() is None, "stream")
     need(call.headers["x-grpc-test-echo-initial"] == extra[0][1], "initial of a stream")
@@ -160,7 +161,7 @@ async def status(channel, code, message):
 
 async def status_code_and_message(channel):
     echo = await status(channel, 2, "test status message")
-    call = await channel.call(SERVICE + "FullDuplexCall", timeout_ms=20000)
+    call = await streaming.start(channel, SERVICE + "FullDuplexCall", timeout_ms=20000)
     await call.send(echo, end=True)
     e = await error_of(call.receive())
     need((e.status, e.message) == (2, "test status message"), repr(e))
@@ -182,7 +183,7 @@ async def unimplemented_service(channel):
 
 
 async def cancel_after_begin(channel):
-    call = await channel.call(SERVICE + "StreamingInputCall")
+    call = await streaming.start(channel, SERVICE + "StreamingInputCall")
     call.release()
     e = await error_of(call.receive())
     need(e.layer == "call", repr(e))
@@ -190,7 +191,7 @@ async def cancel_after_begin(channel):
 
 
 async def cancel_after_first_response(channel):
-    call = await channel.call(SERVICE + "FullDuplexCall")
+    call = await streaming.start(channel, SERVICE + "FullDuplexCall")
     await call.send(output((31415,), 27182))
     need(body_size(await call.receive()) == 31415, "wrong size")
     call.release()
@@ -200,7 +201,7 @@ async def cancel_after_first_response(channel):
 
 
 async def timeout_on_sleeping_server(channel):
-    call = await channel.call(SERVICE + "FullDuplexCall", timeout_ms=5)
+    call = await streaming.start(channel, SERVICE + "FullDuplexCall", timeout_ms=5)
     e = await error_of(_send_and_receive(call))
     # Ours, or the server's own, which is DEADLINE_EXCEEDED too.
     need(e.layer == "deadline" or e.status == 4, repr(e))
@@ -250,11 +251,11 @@ async def stranger(channel):
 
 async def file_upload(channel):
     """Client streaming, 40 KB in messages of 1 KB."""
-    call = await channel.call(SYNC + "FileUpload", timeout_ms=20000)
+    call = await streaming.start(channel, SYNC + "FileUpload", timeout_ms=20000)
     await call.send(metadata(b"part-1"))
     for _ in range(40):
         await call.send(field(2, field(1, bytes(1024))))
-    await call.end()
+    await streaming.end(call)
     need(bytes(await call.receive()) == field(2, b"40960"), "wrong size")
     need(await call.receive() is None, "more than one answer")
     call.release()

@@ -21,7 +21,7 @@ ROOMS = {
 ANYWHERE = {"errors", "borrow"}
 ONLY_IN_PORT = {"machine", "network", "esp32", "socket", "ssl", "tls", "select", "ntptime"}
 SANS_IO = ("config", "record", "store")
-DRIVERS = {"net/channel.py"}
+DRIVERS = {"net/channel.py", "net/closing.py", "net/streaming.py"}
 NOT_ON_THE_CHIP = {
     "typing",
     "dataclasses",

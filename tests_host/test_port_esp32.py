@@ -24,6 +24,7 @@ NET, PSK = "greenhouse net", "a password"
 PARTS = (
     "borrow",
     "errors",
+    "shelf",
     "port/__init__",
     "port/dns",
     "port/dial_mpy",
@@ -257,8 +258,8 @@ print(p.wlan.config("pm"))
 )
 def test_why_there_is_no_wifi_is_said(on_chip, settings, words):
     program = """
-from cistern.port import esp32_net
-esp32_net.JOIN_MS = 1500
+from cistern.port import esp32_net, stream_mpy
+esp32_net.Net.join_ms = 1500
 asyncio.run(tries(Port(), "127.0.0.1", 1))
 """
     said = on_chip(program, settings)
@@ -374,7 +375,7 @@ async def go():
         try:
             await asyncio.wait_for_ms(net.join(), 120)
         except asyncio.TimeoutError:
-            n.append(net._again)
+            n.append(net.again)
     await net.join()
     print(len(set(n)), p.wlan.isconnected())
 asyncio.run(go())
@@ -493,7 +494,7 @@ def test_the_engine_naps_where_sleep_is_too_coarse(period_us, expected):
 BITE = "the watchdog would have reset the chip"
 WATCHDOG = """
 from cistern.port import esp32
-esp32.WATCHDOG_MS = 300
+esp32.Port.watchdog_ms = 300
 p = Port()
 for _ in range(5):
     time.sleep_ms(100)
@@ -608,7 +609,7 @@ class Worked:
 async def works(*args):
     return Worked()
 async def times(n, what):
-    esp32_net.stream_mpy.connect = what
+    stream_mpy.connect = what
     for _ in range(n):
         try:
             (await p.connect("127.0.0.1", 1, {"insecure": True})).on_close()
@@ -628,16 +629,16 @@ def test_a_connection_that_ends_late_takes_nothing_from_the_next(on_chip):
         RESTARTS
         + """
 async def twice():
-    esp32_net.stream_mpy.connect = works
+    stream_mpy.connect = works
     first = await p.connect("127.0.0.1", 1, {"insecure": True})
     held = []
     async def during(*args):
         first.on_broken()
         first.on_close()
         return Worked()
-    esp32_net.stream_mpy.connect = during
-    net = p._network()
-    net._hold = lambda: held.append(1)
+    stream_mpy.connect = during
+    net = p.network()
+    net.hold = lambda: held.append(1)
     second = await p.connect("127.0.0.1", 1, {"insecure": True})
     print("held", len(held))
     second.on_close()
@@ -727,8 +728,8 @@ async def connect(*args):
     await args[-1]()
     made.append(Stream())
     return made[-1]
-from cistern.port import esp32_net
-esp32_net.stream_mpy.connect = connect
+from cistern.port import esp32_net, stream_mpy
+stream_mpy.connect = connect
 async def main(valid, why="the certificate of cloud has expired (or the clock is wrong)"):
     stream = await p.connect("127.0.0.1", 1, {"ca": b""})
     year = time.gmtime()[0]
@@ -827,22 +828,3 @@ except ValueError as e:
     assert said.count("ended") == 25 and said.count("made 2") == 2
     assert "both serial lines of the chip are taken" in said
     assert "all 8 pulse counters of the chip are taken" in said
-
-
-@pytest.mark.parametrize(("names", "tables"), [(300, 5), (490, 6), (700, 6)])
-def test_a_board_with_many_names_makes_their_next_table_at_its_start(names, tables):
-    """Beside TLS there is no piece of heap as large as it takes."""
-    program = f"""
-import cistern
-import micropython
-import sys
-from cistern.port.esp32_files import room_for_names
-for i in range({names}):
-    hasattr(sys, "name%d" % i)
-room_for_names()
-micropython.qstr_info()
-"""
-    command = [*micropython_command(), "-c", program]
-    environment = {"MICROPYPATH": f".frozen:{LIB}"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
-    assert f"n_pool={tables}," in done.stdout, done.stdout + done.stderr

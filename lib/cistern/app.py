@@ -6,7 +6,6 @@ are borrowed. figures.py counts for people, and is loaded when somebody asks.
 
 import asyncio
 
-from cistern import config
 from cistern.borrow import borrow
 
 STATUS_MS = 1000
@@ -51,30 +50,8 @@ class App:
         self.problems = {}
 
     def load(self, path, text=None, error=None):
-        """Run the configuration of the file `path`, or its `text`; False where there is none.
-
-        With a cloud, to which connect_to() comes first, its last one goes before it. What does not
-        start is said, and the one that ran before it takes its place; with a cloud, the board then
-        waits for another where there is none. error: what ended the one that was tried.
-        """
-        while True:
-            if isinstance(error, MemoryError):
-                self.take({})  # what was made leaves no room to look at another
-            trial = borrow("cistern.trial")
-            found = trial.after(self, text, error) if error else trial.first(self, path, text)
-            trial = None
-            if not found:
-                return False
-            try:
-                self.apply(self._planned(found))
-                borrow("cistern.starts").look(self)
-                return True
-            except Exception as e:  # whatever it is, the board must be there for a better one
-                error = e
-
-    def _planned(self, found):
-        # In a function of its own, so that the plan is all that is left of the dict.
-        return config.plan(found.pop(), borrow("cistern.resources.catalog"))
+        """Run the configuration of the file `path`, or its `text`; see load.load()."""
+        return borrow("cistern.load").load(self, path, text, error)
 
     def change(self, config, revision):
         """Run `config`, a RobotConfig of the cloud, from now on; revision "": it has none."""
@@ -82,15 +59,11 @@ class App:
 
     def take(self, machine):
         """Run the configuration `machine`, a dict, from now on."""
-        self.apply(self._planned([machine]))
+        borrow("cistern.load").take(self, machine)
 
     def apply(self, plan):
         """Run what the plan names; what cannot be made is reported and left out."""
-        # One after the other, so that the code of one makes room for the next.
-        borrow("cistern.setup").prepare(self, plan)
-        borrow("cistern.machine").rebuild(self, plan)
-        if self.uploader:
-            borrow("cistern.online").tune(self)
+        borrow("cistern.load").apply(self, plan)
 
     def connect_to(self, *cloud):
         """Sync to a cloud: its url, ca_file (PEM or DER), server_name, part_id and secret.
@@ -187,8 +160,7 @@ class App:
         """
         self.stop()
         self.tell_losses(LOSSES_S)
-        # Without memory nothing would come of it but a longer gap.
-        if self.cloud_at and not getattr(self.port, "worn", False) and not self.unsynced:
+        if self.cloud_at and not self.unsynced:
             await borrow("cistern.online").finish(self, uploader)
         if report:
             report(self.status())

@@ -47,7 +47,8 @@ def tune(app):
 
 async def finish(app, uploader):
     """Sync what can be synced within LAST_SYNC_S; see App.finish()."""
-    if not uploader and not app.go_online():
+    # Without memory nothing would come of it but a longer gap.
+    if getattr(app.port, "worn", False) or (not uploader and not app.go_online()):
         return
     try:
         await asyncio.wait_for(_last_sync(app), LAST_SYNC_S)
@@ -56,8 +57,9 @@ async def finish(app, uploader):
 
 
 async def _last_sync(app):
-    if app.uploader.interval_ms and await app.uploader.may():
-        await app.uploader.sync()
+    up = app.uploader
+    if up.interval_ms and (not up.allowed or await up.allowed(up)):
+        await up.sync()
     try:
         if app.cloud.ready():
             await app.robot.send_log()

@@ -47,9 +47,7 @@ def open_log(app, capture_dir):
 
 
 def _folder(port, capture_dir):
-    from cistern.store.files import FileDevice
-
-    device = FileDevice(capture_dir)
+    device = borrow("cistern.store.files").FileDevice(capture_dir)
     if device.made:
         port.log("warning", "capture_dir %s was not there and is made" % capture_dir)
     room = port.room(capture_dir, device.files * SECTOR)
@@ -58,9 +56,7 @@ def _folder(port, capture_dir):
 
 
 def _ram(app, sectors):
-    from cistern.store.ram import RamDevice
-
-    return RamDevice(sectors, memory=app.memory)
+    return borrow("cistern.store.ram").RamDevice(sectors, memory=app.memory)
 
 
 def _mount(app, device):
@@ -129,11 +125,6 @@ def start(port, path="/machine.json", cloud=None):
         borrow("cistern.resources.hung").forget(port)
     if not app.load(path):
         return None
-    if app.cloud_at and hasattr(port, "room_for_names"):
-        try:
-            port.room_for_names()
-        except MemoryError:
-            pass  # they will want it later, or find none: whoever does says so
     if getattr(port, "restarts", 0):
         port.count_restart(port, app.engine.collectors)
     return app

@@ -5,6 +5,7 @@ import time
 from struct import pack, unpack
 
 from cistern.errors import GrpcError, LinkError
+from cistern.net import streaming
 from cistern.net.channel import Channel
 from cistern.net.hpack import Decoder, encode
 from cistern.sync.polite import Polite
@@ -433,8 +434,8 @@ def _ends_while_it_waits(end):
         await channel.unary("/a/b", b"x")
         server = servers[0]
         server.on_frame = silent
-        slow = await channel.call("/slow")
-        call = await channel.call("/up")
+        slow = await streaming.start(channel, "/slow")
+        call = await streaming.start(channel, "/up")
         await until(lambda: [f for f in server.frames if f[0] == 1 and f[2] == 5])
         server.stuck = True
         before = len(server.writes)
@@ -699,7 +700,7 @@ def test_a_bidirectional_call():
                 server.say(headers(sid, DONE, True))
 
     async def test(channel, servers):
-        call = await channel.call("/a/b", timeout_ms=5000)
+        call = await streaming.start(channel, "/a/b", timeout_ms=5000)
         for n in range(5):
             await call.send(b"%d" % n)
             assert bytes(await call.receive()) == b"%d" % n
@@ -708,8 +709,8 @@ def test_a_bidirectional_call():
         assert await call.receive() is None and call.trailers["grpc-status"] == "0"
         call.release()
         call.release()
-        call = await channel.call("/a/b")
-        await call.end()
+        call = await streaming.start(channel, "/a/b")
+        await streaming.end(call)
         assert await call.receive() is None
         call.release()
         assert not [f for f in servers[0].frames if f[0] == 3]
@@ -730,7 +731,7 @@ def test_a_slow_reader_holds_the_server_back():
                 server.say(frame(0, 0, sid, message(b"x" * 100)))
 
     async def test(channel, servers):
-        call = await channel.call("/a/b")
+        call = await streaming.start(channel, "/a/b")
         await call.send(b"go", end=True)
         await until(lambda: len(call.messages) == 9)
         await asyncio.sleep(0.02)
@@ -745,7 +746,7 @@ def test_a_slow_reader_holds_the_server_back():
 
 def test_the_deadline_of_a_call_that_streams():
     async def test(channel, servers):
-        call = await channel.call("/a/b", timeout_ms=30)
+        call = await streaming.start(channel, "/a/b", timeout_ms=30)
         await call.send(b"x")
         e = await error_of(call.receive())
         assert e.layer == "deadline" and "30 ms" in str(e)
@@ -765,7 +766,7 @@ def test_a_deadline_while_the_connection_is_made():
             return await dial()
 
         channel._connect = slow
-        call = await channel.call("/a/b", timeout_ms=5)
+        call = await streaming.start(channel, "/a/b", timeout_ms=5)
         e = await error_of(call.send(b"x"))
         assert e.layer == "deadline" and not e.maybe_seen
         call.release()
@@ -776,7 +777,7 @@ def test_a_deadline_while_the_connection_is_made():
 
 def test_a_cancelled_call():
     async def test(channel, servers):
-        call = await channel.call("/a/b")
+        call = await streaming.start(channel, "/a/b")
         await call.send(b"x")
         call.release()
         e = await error_of(call.receive())
@@ -797,7 +798,7 @@ def test_closing_a_channel():
         await until(lambda: servers and 1 in servers[0].bodies)
         await channel.close()
         assert (7, 0, 0) in servers[0].frames and servers[0].closed
-        await until(channel._link._pinger.done)
+        await until(channel.link._pinger.done)
         e = await task
         assert e.layer == "call" and "closed" in str(e)
         e = await error_of(channel.unary("/a/b", b"x"))

@@ -2,7 +2,8 @@
 
 import asyncio
 
-from cistern.cloud.client import AUTHENTICATE, Cloud
+from cistern.cloud.client import Cloud
+from cistern.cloud.login import AUTHENTICATE
 from cistern.errors import GrpcError, LinkError
 
 TOKEN = b"\x0a\x05token"

@@ -3,7 +3,8 @@
 from struct import pack
 
 from cistern.errors import GrpcError, LinkError
-from cistern.net.grpc import Answer, error, metadata, request, unpercent
+from cistern.net import why
+from cistern.net.grpc import Answer, error, metadata, request
 
 OK = [(b":status", b"200"), (b"content-type", b"application/grpc+proto")]
 DONE = [(b"grpc-status", b"0")]
@@ -137,7 +138,7 @@ def test_percent_decoding_leaves_what_is_not_well_formed():
         ("%zz%41", "%zzA"),
         ("100%", "100%"), ("%F0%9F%98%88 \t", "\U0001f608 \t"), ("%ff", "\xff"),
     ):
-        assert unpercent(text) == expected, text
+        assert why.unpercent(text) == expected, text
 
 
 def test_which_statuses_a_retry_can_help():

@@ -151,7 +151,7 @@ def test_a_failure_ends_all_threads_and_nothing_is_lost():
     assert _sync(uploader) <= 200 and uploader.link == "down: lost"
     _sync(uploader)
     assert _unsent(log) == [] and uploader.link == "up"
-    assert uploader._backoff.failed(LinkError("call", "x")) <= 200, "success starts it over"
+    assert uploader.backoff.failed(LinkError("call", "x")) <= 200, "success starts it over"
     assert sum([len(r) for _, r in cloud.taken]) >= 48
 
 

@@ -7,6 +7,7 @@ from cistern.errors import GrpcError, LinkError
 from cistern.record import Ring, Stream
 from cistern.store import Log
 from cistern.store.ram import RamDevice
+from cistern.sync.selective import asking
 from cistern.sync.uploader import HIGH_WATER, MAX_PARCELS, MAX_UPLOAD, Uploader
 
 UTC = 1795365111000000
@@ -728,7 +729,7 @@ def test_a_wish_is_served_at_once_and_where_sync_is_disabled_too():
         uploader = _uploader(log, cloud, port)
         uploader.interval_ms = interval
 
-        async def never():
+        async def never(uploader):
             return False
 
         uploader.allowed = never
@@ -877,13 +878,20 @@ def test_a_sensor_may_say_when_to_sync():
     uploader = _uploader(log, cloud, port)
     asked = []
 
-    async def allowed():
-        asked.append(port.now)
-        if len(asked) == 2:
-            raise OSError(5)
-        return len(asked) == 4
+    class Wish:
+        fields = None
+        waits = False
 
-    uploader.allowed = allowed
+        def source(self, method, params):
+            return self
+
+        def read(self):
+            asked.append(port.now)
+            if len(asked) == 2:
+                raise OSError(5)
+            return {"readings": {"should_sync": len(asked) == 4}}
+
+    uploader.allowed = asking({"wish": Wish()}, "wish")
     _run(uploader, lambda: cloud.taken)
     assert [at // 1000000 for at in asked] == [3, 9, 15, 21]
     assert len([t for _, t in port.lines if "selective_syncer" in t]) == 1

@@ -4,8 +4,8 @@ import h2.config
 import h2.connection
 import h2.events
 
-from cistern.cloud.client import AUTHENTICATE
 from cistern.cloud.datasync import UPLOAD
+from cistern.cloud.login import AUTHENTICATE
 
 _EPOCH = "Sun, 22 Nov 2026 12:00:00 GMT"
 _OK, _UNIMPLEMENTED = "0", "12"

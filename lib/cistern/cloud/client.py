@@ -1,11 +1,8 @@
 """A device's session with the cloud: one channel, one token, calls that log in when they must."""
 
-from cistern.cloud.protobuf import Writer, find
-from cistern.errors import GrpcError, LinkError
+from cistern.borrow import borrow
+from cistern.errors import GrpcError
 
-AUTHENTICATE = "/proto.rpc.v1.AuthService/Authenticate"
-INVALID_ARGUMENT = 3
-FAILED_PRECONDITION = 9
 UNAUTHENTICATED = 16
 CALL_TIMEOUT_MS = 20000
 
@@ -20,7 +17,7 @@ class Cloud:
     def __init__(self, channel, part_id, secret, on_date=None):
         self.part_id = part_id
         self._channel = channel
-        self._secret = secret
+        self.secret = secret
         self._on_date = on_date
         self.token = None
 
@@ -40,7 +37,7 @@ class Cloud:
             token = self.token
             metadata = (("authorization", "Bearer " + token),)
             try:
-                return await self._unary(path, message() if size else message, metadata, size)
+                return await self.unary(path, message() if size else message, metadata, size)
             except GrpcError as e:
                 if e.status != UNAUTHENTICATED:
                     raise
@@ -50,26 +47,12 @@ class Cloud:
                 if fresh:
                     raise
 
-    async def login(self):
+    def login(self):
         """Get a token for the part. Raises LinkError."""
-        w = Writer()
-        w.field(2, self._secret)
-        w.field(1, "robot-secret")
-        w.head(2, 0)
-        w.field(1, self.part_id)
-        try:
-            answer = await self._unary(AUTHENTICATE, w.view(), (), None)
-            self.token = str(find(answer, 1), "utf-8")
-        except GrpcError as e:
-            # Nobody may take it for a refusal of what was to be sent after it.
-            e.of_login = True
-            if e.status == INVALID_ARGUMENT:
-                e.status = FAILED_PRECONDITION
-            raise
-        except (TypeError, ValueError):
-            raise LinkError("call", "the answer to the login has no token") from None
+        return borrow("cistern.cloud.login").login(self)
 
-    async def _unary(self, path, message, metadata, size):
+    async def unary(self, path, message, metadata, size):
+        """One call with this metadata; the answer's message. Raises LinkError."""
         reply = await self._channel.unary(path, message, metadata, CALL_TIMEOUT_MS, size)
         if self._on_date:
             self._on_date(reply.headers.get("date"))

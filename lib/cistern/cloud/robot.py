@@ -73,34 +73,8 @@ class Robot:
 
     async def send_log(self):
         """Send the lines that wait, and what was lost."""
-        log, journal = self.app.log, self.app.journal
-        anchor = log.anchors().get(log.boot)
-        if not anchor:
-            return
-        sent = [line[:] for line in journal.lines]
-        if sent:
-            try:
-                await self._send(sent)
-            except GrpcError as e:
-                sent = await borrow("cistern.cloud.lines").singly(self._send, sent, e)
-            journal.lines = [line for line in journal.lines if line not in sent]
-        if self.app.losses_due:
-            await borrow("cistern.losses").send(self.app, anchor)
-
-    async def _send(self, lines):
-        log = self.app.log
-        anchor = log.anchors()[log.boot]
-        w = Writer()
-        for at, level, text, count in reversed(lines):
-            n = w.n
-            w.field(5, text if count == 1 else "%s (%d times)" % (text, count))
-            w.field(4, "cistern")
-            k = w.n
-            w.timestamp(anchor[1] + at - anchor[0])
-            w.head(3, k)
-            w.field(2, level)
-            w.head(2, n)
-        await self.call("Log", w)
+        if self.app.journal.lines or self.app.losses_due:
+            await borrow("cistern.cloud.lines").send(self)
 
     async def _restart(self):
         now = self.app.port.uptime_us()

@@ -9,13 +9,10 @@ import asyncio
 from cistern.borrow import borrow
 from cistern.errors import LinkError
 from cistern.net import const
-from cistern.net.grpc import Call, error, request
+from cistern.net.grpc import WHY, Call, error, request
 from cistern.net.h2 import Connection
 
 _FRAME_HEADER = const(9)
-# How long the end of a connection may take: GOAWAY has to leave, and what is still coming has to
-# be read, or TCP would answer it with a reset that overtakes our GOAWAY.
-_CLOSE_S = const(1)
 _REFUSED_STREAM = const(7)
 _ENHANCE_YOUR_CALM = const(11)
 _INTERNAL = const(13)
@@ -25,19 +22,21 @@ _HEADERS = const(1)
 _RESET = const(3)
 _GOAWAY = const(7)
 _END = const(10)
-_WHY = "cistern.net.why"
 
 
 class Link:
-    """One connection: a byte stream, the state of HTTP/2, a task that reads, one that pings."""
+    """One connection: a byte stream, the state of HTTP/2, a task that reads, one that pings.
+
+    lock: of writing and of the channel's tx.
+    """
 
     def __init__(self, stream, channel):
         self.conn = Connection(channel.window, table=channel.table)
         self.freed = asyncio.Event()  # a stream ended, or the peer allows more
         self.error = None
-        self._stream = stream
+        self.stream = stream
         self._channel = channel
-        self._lock = asyncio.Lock()  # of writing and of the channel's tx
+        self.lock = asyncio.Lock()
         self._flusher = None
         self._heard = False
         self.reader = asyncio.create_task(self._read())
@@ -53,7 +52,7 @@ class Link:
             if self._pinger is not asyncio.current_task():
                 self._pinger.cancel()
         if close:
-            self._stream.close()  # which also ends what waits on it
+            self.stream.close()  # which also ends what waits on it
 
     def _broke(self, e):
         if isinstance(e, LinkError):
@@ -62,7 +61,7 @@ class Link:
             self.fail("connect", repr(e))
 
     async def _read(self):
-        stream, conn, buf = self._stream, self.conn, self._channel.rx
+        stream, conn, buf = self.stream, self.conn, self._channel.rx
         view = memoryview(buf)
         try:
             while True:
@@ -73,21 +72,15 @@ class Link:
                 for event in conn.receive(view[:n]):
                     self._on(event)
                 if conn.error:
-                    code = borrow(_WHY).error_name(conn.error.code)
+                    code = borrow(WHY).error_name(conn.error.code)
                     self.fail("http2", f"the server broke HTTP/2: {code}", close=False)
-                    await asyncio.wait_for(self._linger(), _CLOSE_S)
+                    await borrow("cistern.net.closing").linger(self)
                 self.kick()
             if not conn.ready and not stream.alpn and self._channel.scheme == "https":
-                self.fail("tls", borrow(_WHY).NO_ALPN, False)
+                self.fail("tls", borrow(WHY).NO_ALPN, False)
             self.fail("connect", "closed by the server")
         except Exception as e:
             self._broke(e)
-
-    async def _linger(self):
-        async with self._lock:
-            await self._stream.write(self.conn.take())
-        while await self._stream.readinto(bytearray(64)):  # rx is the next link's
-            pass
 
     def _on(self, event):
         """Pass an event of HTTP/2 on to its call."""
@@ -110,7 +103,7 @@ class Link:
         elif kind == _RESET:
             code = event[2]
             # A refused call was not processed, RFC 9113, section 8.7.
-            text = f"call reset: {borrow(_WHY).error_name(code)}"
+            text = f"call reset: {borrow(WHY).error_name(code)}"
             call.fail("http2", text, True, code != _REFUSED_STREAM)
         call.event.set()
 
@@ -134,7 +127,7 @@ class Link:
 
     def kick(self):
         """Have what HTTP/2 wants to say written; whoever writes now takes it along."""
-        if not self.error and not self._lock.locked() and (self.conn.pending() or self._drained()):
+        if not self.error and not self.lock.locked() and (self.conn.pending() or self._drained()):
             self._flusher = asyncio.create_task(self.flush())
 
     def _drained(self):
@@ -142,7 +135,7 @@ class Link:
 
     async def flush(self):
         """Write all that HTTP/2 has to say."""
-        async with self._lock:
+        async with self.lock:
             while self.conn.pending() and not self.error:
                 await self._put(self.conn.take())
         if self._drained() and not self.error:
@@ -151,7 +144,7 @@ class Link:
     async def _put(self, data):
         """Write to the byte stream; when that fails, the calls know by fail()."""
         try:
-            await self._stream.write(data)
+            await self.stream.write(data)
         except Exception as e:
             self._broke(e)
         except BaseException:  # cancelled: half a frame may be out, so the link is over
@@ -162,7 +155,7 @@ class Link:
         """Send `left` bytes of DATA from an iterator of pieces, as the windows allow."""
         conn, tx, piece = self.conn, memoryview(self._channel.tx), b""
         while True:
-            async with self._lock:
+            async with self.lock:
                 if conn.pending() > len(tx) // 2:
                     await self._put(conn.take())
                 # Looked at after the waits: meanwhile the call may have failed, or the server may
@@ -200,14 +193,6 @@ class Link:
             raise call.error
 
 
-async def _expire(call, ms):
-    """The deadline of a call, where nobody waits for the whole of it."""
-    await asyncio.sleep(ms / 1000)
-    call.timer = None
-    call.fail("deadline", f"no answer within {ms} ms")
-    call.release()
-
-
 class Channel:
     """Makes calls to one server.
 
@@ -224,6 +209,8 @@ class Channel:
     table: bytes of memory for header fields that the server repeats (HPACK).
     within: async (awaitable, seconds), like asyncio.wait_for; stream_host has a faster one.
     memory: makes a bytearray of a size.
+
+    link: the newest connection, or None. closed: there will be no other.
     """
 
     def __init__(
@@ -254,29 +241,29 @@ class Channel:
         self._connect = connect
         self._within = within
         self._lock = asyncio.Lock()
-        self._link = None
-        self._closed = False
+        self.link = None
+        self.closed = False
 
     def connected(self):
         """Whether there is a connection on which calls can start."""
-        link = self._link
+        link = self.link
         return link and not link.error and not link.conn.closing
 
-    async def _open(self, call, path, metadata, timeout_ms):
+    async def open(self, call, path, metadata, timeout_ms):
         """Give a call its stream; its header block waits to be written."""
         fields = request(path, self.authority, self.scheme, metadata, timeout_ms)
         async with self._lock:
             while True:
-                if self._closed:
+                if self.closed:
                     raise LinkError("call", "the channel is closed", False)
-                link = self._link
+                link = self.link
                 if not link or link.error:
-                    link = self._link = None  # its heap is needed
+                    link = self.link = None  # its heap is needed
                     stream = await self._connect()
-                    if self._closed:
+                    if self.closed:
                         stream.close()
                         continue
-                    link = self._link = Link(stream, self)
+                    link = self.link = Link(stream, self)
                 conn = link.conn
                 # After GOAWAY its last calls go on, with the only buffers that there are.
                 if not conn.closing and len(conn.streams) < conn.max_streams:
@@ -306,7 +293,7 @@ class Channel:
     async def _unary(self, call, path, message, metadata, timeout_ms, size):
         again = size is None
         while True:
-            await self._open(call, path, metadata, timeout_ms)
+            await self.open(call, path, metadata, timeout_ms)
             try:
                 await call.send(message, size, True)
                 body = await call.receive()
@@ -322,28 +309,6 @@ class Channel:
             again = False
             call.__init__(self.max_message, asyncio.Event())
 
-    async def call(self, path, metadata=(), timeout_ms=0):
-        """Start a call of any kind: send() messages, end(), receive() until None; release() it.
-
-        timeout_ms: until its end; 0 is none, for what may go on for ever.
-        """
-        call = Call(self.max_message, asyncio.Event())
-        if timeout_ms:
-            call.timer = asyncio.create_task(_expire(call, timeout_ms))
-        await self._open(call, path, metadata, timeout_ms)
-        call.link.kick()
-        return call
-
-    async def close(self):
+    def close(self):
         """End the connection with GOAWAY; calls that still run fail."""
-        self._closed = True
-        link = self._link
-        if link:
-            if not link.error:
-                link.conn.goaway()
-                try:
-                    await asyncio.wait_for(link.flush(), _CLOSE_S)
-                except asyncio.TimeoutError:
-                    pass
-                link.fail("call", "the channel is closed", False)
-            await link.reader
+        return borrow("cistern.net.closing").close(self)

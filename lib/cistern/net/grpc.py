@@ -3,9 +3,9 @@
 Names, values and messages are bytes on the wire; metadata is given to the user as str.
 """
 
-from binascii import a2b_base64, b2a_base64
 from struct import unpack
 
+from cistern.borrow import borrow
 from cistern.errors import GrpcError, LinkError
 from cistern.net import const
 
@@ -20,9 +20,7 @@ _RETRY = const(1 << 1 | 1 << 2 | 1 << 4 | 1 << 8 | 1 << 10 | 1 << 13 | 1 << 14)
 # Those that also a proxy or a failing server gives when the request may have been served.
 _UNSURE = const(1 << 1 | 1 << 2 | 1 << 4 | 1 << 13 | 1 << 14)
 
-# Pairs of HTTP status and gRPC status, doc/http-grpc-status-mapping.md; the others are UNKNOWN.
-_HTTP = "400 13 401 16 403 7 404 12 429 14 502 14 503 14 504 14"
-
+WHY = "cistern.net.why"
 _MAX_TIMEOUT = const(99999999)  # grpc-timeout has at most 8 digits
 _PREFIX = const(5)  # bytes before each message: compressed flag, length
 
@@ -33,7 +31,8 @@ def error(status, message):
     return GrpcError(status, message, bool(_RETRY >> s & 1), bool(_UNSURE >> s & 1))
 
 
-def _text(value):
+def text(value):
+    """A header's value as str."""
     try:
         return str(value, "utf-8")
     except UnicodeError:  # header values are octets (RFC 9110, section 5.5)
@@ -51,13 +50,10 @@ def metadata(fields):
     """
     out = {}
     for name, value in fields:
-        key = _text(name)
-        value = _text(value)
+        key = text(name)
+        value = text(value)
         if key.endswith("-bin"):
-            try:
-                value = a2b_base64(value + "==="[: -len(value) % 4])
-            except ValueError:
-                pass
+            value = borrow(WHY).binary(value)
         elif key in out:
             value = f"{out[key]},{value}"
         out[key] = value
@@ -84,25 +80,11 @@ def request(path, authority, scheme, extra, timeout_ms):
         name = _bytes(name)
         value = _bytes(value)
         if name.endswith(b"-bin"):
-            value = b2a_base64(value).strip().rstrip(b"=")
+            value = borrow(WHY).base64(value)
         elif b"\n" in value or b"\r" in value or b"\0" in value:
             raise ValueError("newline in metadata")
         fields.append((name.lower(), value))
     return fields
-
-
-def unpercent(text):
-    """grpc-message: percent-encoded UTF-8; what is not well-formed stays as it is."""
-    first, *parts = text.encode().split(b"%")
-    out = bytearray(first)
-    for part in parts:
-        try:
-            out.append(int(part[:2], 16))
-            part = part[2:]
-        except ValueError:
-            out.append(37)  # a percent sign
-        out.extend(part)
-    return _text(out)
 
 
 class Answer:
@@ -134,11 +116,8 @@ class Answer:
         if "grpc-status" not in got and (
             status != "200" or not kind.startswith("application/grpc")
         ):
-            known = _HTTP.split()
-            self.error = error(
-                int(known[known.index(status) + 1]) if status in known else _UNKNOWN,
-                f"HTTP status {status}, content-type {kind}",
-            )
+            text = f"HTTP status {status}, content-type {kind}"
+            self.error = error(borrow(WHY).grpc_status(status), text)
 
     def on_data(self, chunk):
         """A piece of the body: messages cut at any byte."""
@@ -178,7 +157,10 @@ class Answer:
         if not status.isdigit():
             self.error = error(_UNKNOWN, f"grpc-status is {status}")
         elif int(status):
-            self.error = error(int(status), unpercent(got.get("grpc-message", "")))
+            said = got.get("grpc-message", "")
+            if "%" in said:
+                said = borrow(WHY).unpercent(said)
+            self.error = error(int(status), said)
         elif self._have or self._message is not None:
             self.error = error(_INTERNAL, "the answer ends inside a message")
         else:
@@ -239,10 +221,6 @@ class Call(Answer):
             size = len(message)
             message = (message,)
         await self.link.send(self, _framed(message, size), _PREFIX + size, end)
-
-    async def end(self):
-        """No more messages (half-close)."""
-        await self.link.send(self, None, 0, True)
 
     def release(self):
         """The caller is done with the call; one that still runs is cancelled."""

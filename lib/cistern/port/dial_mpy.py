@@ -3,23 +3,48 @@
 Borrowed by stream_mpy: the memory of this is needed for the handshake, which comes after it.
 """
 
+import asyncio
 import errno
 import select
 import socket
 import ssl
 from asyncio import core
+from time import ticks_add, ticks_ms
 
 from cistern.borrow import borrow
+from cistern.errors import LinkError
 from cistern.port.pem import authority, ders
-from cistern.port.stream_mpy import alpn
+from cistern.port.stream_mpy import Stream, alpn
 
 # Without it, the last part of an upload waits for the peer's delayed ACK, 40 ms.
 _TCP_NODELAY = 1
 _IPPROTO_TCP = 6
 
 
+async def connect(host, port, tls=None, timeout_ms=20000, look_up=None, room=None):
+    """Open a byte stream to host:port; returns a Stream, raises LinkError (dns, connect, tls).
+
+    tls: None for clear text, or a dict: ca (PEM of one or several certificates, or DER) or ca_file
+    (the path of such a file, which is read each time), server_name (when host is not the name in
+    the certificate), cert and key (this client's own), insecure (True: nothing about the server
+    is verified).
+    timeout_ms: for the name, the connection and the handshake together.
+    look_up(host): (its address if that is known, else None; the (address, port) of a name server,
+    or None for the system's look-up, which blocks); None: the system's.
+    room: None, or awaited when all is loaded: the connection, and TLS, then take memory.
+    """
+    deadline = ticks_add(ticks_ms(), timeout_ms)
+    try:
+        sock, name = await asyncio.wait_for_ms(_dial(host, port, tls, look_up, room), timeout_ms)
+    except asyncio.TimeoutError:
+        raise LinkError(
+            "connect", f"no connection to {host} port {port} within {timeout_ms} ms"
+        ) from None
+    return Stream(sock, name, deadline)
+
+
 async def _context(tls, room):
-    """An SSLContext from the dict that stream_mpy.connect() takes; see there for `room`, too."""
+    """An SSLContext from the dict that connect() takes; see there for `room`, too."""
     ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     secure = not tls.get("insecure")
     # Some builds start with CERT_NONE: always say it.
@@ -46,9 +71,9 @@ def _ders(given):
     return ders(given)
 
 
-async def dial(host, port, tls, look_up, room):
+async def _dial(host, port, tls, look_up, room):
     """(socket, name of the server that a TLS handshake is to verify, or None); see
-    stream_mpy.connect(). Raises LinkError.
+    connect(). Raises LinkError.
     """
     address = await borrow("cistern.port.names_mpy").resolve(host, look_up)
     try:

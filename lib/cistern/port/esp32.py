@@ -14,34 +14,30 @@ import esp32
 import machine
 
 from cistern.borrow import borrow, keep
-from cistern.port.esp32_spare import spare
 
-# More than the longest time that nothing but one call runs: a start from a slow filesystem.
-WATCHDOG_MS = 60000
 # On the REPL; a board that is left there starts again. The watchdog counts up to 2**32 / 4 ms.
 IDLE_MS = 86400000
 # Seconds from 1970 to the runtime's epoch, 2000 on this port so far.
 _EPOCH = 946684800 if time.gmtime(0)[0] == 2000 else 0
-# At start, and while a connection is made and first used, garbage is collected whenever so much is
-# allocated. Else what stays is scattered among it all over the heap, and something that then finds
-# no hole makes Python take memory of TLS and Wi-Fi, for good. Later such a heap is collected when
-# it is full, as a collection takes 7 ms. In PSRAM there is no need, and one takes 100 ms.
+# At start, while a connection is made and first used, and always beside TLS, garbage is collected
+# whenever so much is allocated. Else what stays is scattered among it all over the heap, and
+# something that then finds no hole makes Python take memory of TLS and Wi-Fi. Else such a heap is
+# collected when it is full, as a collection takes 7 ms. In PSRAM there is no need, and one takes
+# 100 ms.
 _GARBAGE = 4096
-_SMALL_HEAP = 400000
 _MARK = b"utc"  # see esp32_clock.py
 # The uptime gains or loses one µs of what it owes in so many: 50 ppm, more than crystals are off
 # by. Two parcels are sealed one ring of readings apart at most. Where that is less than 20000 (160
 # KB), the uptime loses less than one period in between, and readings stay in order.
 _PACE_US = 20000
 _MAX_SETTING = 512
-# machine.PWRON_RESET to SOFT_RESET are 1 to 5.
-_RESETS = ("unknown", "power on", "hard reset", "watchdog", "deep sleep", "soft reset")
 _ROOMS = {
     "model_files": "files",
-    "room_for_names": "files",
     "look_back": "restart",
     "note_restart": "restart",
     "count_restart": "restart",
+    "load_state": "files",
+    "save_state": "files",
     "room": "files",
     "begin_clock": "clock",
     "floor_s": "clock",
@@ -83,6 +79,8 @@ class Port:
 
     name = "esp32"
     wifi = True
+    # More than the longest time that nothing but one call runs: a start from a slow filesystem.
+    watchdog_ms = 60000
     worn = False
     owed = restarts = in_vain = away_us = 0
     no_time = None
@@ -94,31 +92,11 @@ class Port:
     urandom = staticmethod(os.urandom)
 
     def __init__(self):
-        machine.freq(240000000)
-        self._small = gc.mem_free() < _SMALL_HEAP
-        self.tidy()
-        self._watchdog = machine.WDT(timeout=WATCHDOG_MS)
         self._tick = time.ticks_us()
         self._uptime = self._rest = 0
-        self._nvs = esp32.NVS("cistern")
-        self.flash = log_partition()
-        self.reset_cause = _RESETS[machine.reset_cause()]
-        self.spare = spare()
         self._net = self.wlan = None
-        if b"m" in machine.RTC().memory():
-            self.look_back(self)
-        if self.setting("ssid"):
-            import network
-
-            # First of all: Wi-Fi takes 46 KB, which Python's heap must not have taken.
-            self.wlan = network.WLAN(network.STA_IF)
-            self.wlan.active(True)
-            url = self.setting("cloud_url")
-            if url:
-                # Loaded while there still are large pieces of heap.
-                self._network()
-                self._net.reserve(url[:5] == "https")
-        self.begin_clock()
+        self.flash = log_partition()
+        borrow("cistern.port.esp32_start").start(self)
 
     def uptime_us(self):
         """Microseconds since this boot. Has to be called every nine minutes."""
@@ -143,18 +121,18 @@ class Port:
 
     def learn_time(self):
         """Ask a time server again; utc_us() then tells."""
-        return self._network().learn_time()
+        return self.network().learn_time()
 
     def feed(self):
         """Capture is alive: the watchdog may wait again. To be called once a second."""
-        self._watchdog.feed()
+        self.watchdog.feed()
         self.uptime_us()
         if not self._net or self._net.rest():
             gc.threshold(-1)
 
     def tidy(self):
         """What is allocated from here on will stay, until the network has been quiet."""
-        if self._small:
+        if self.small:
             gc.threshold(_GARBAGE)
 
     def reset(self):
@@ -195,31 +173,12 @@ class Port:
         """A value of the namespace "cistern" in NVS (docs/SPEC.md) as text; "" without one."""
         buf = bytearray(_MAX_SETTING)
         try:
-            return str(buf[: self._nvs.get_blob(key, buf)], "utf-8")
+            return str(buf[: self.nvs.get_blob(key, buf)], "utf-8")
         except OSError:
             return ""
 
-    def load_state(self, name):
-        """What save_state kept under `name`, as text, or None."""
-        try:
-            with open("/last_" + name) as f:
-                return f.read()
-        except OSError:
-            return None
-
-    def save_state(self, name, text):
-        """Keep `text` under `name`: a power cut leaves the old or the new text, whole."""
-        try:
-            same = self.load_state(name) == text
-        except (ValueError, MemoryError):  # whatever is there, it is no text of ours
-            same = False
-        if not same:
-            with open("/last_new", "w") as f:
-                f.write(text)
-            # LittleFS replaces a file in one step.
-            os.rename("/last_new", "/last_" + name)
-
-    def _network(self):
+    def network(self):
+        """The radio, loaded when it is first wanted."""
         if not self._net:
             from cistern.port.esp32_net import Net
 
@@ -228,7 +187,7 @@ class Port:
 
     def connect(self, host, port, tls=None, timeout_ms=20000):
         """As stream_mpy.connect, over Wi-Fi, which is joined first."""
-        return self._network().connect(host, port, tls, timeout_ms)
+        return self.network().connect(host, port, tls, timeout_ms)
 
     def __getattr__(self, name):
         # What only some machines have is loaded when it is asked for.

@@ -1,25 +1,6 @@
-"""What is asked of a chip's filesystem, and of its interpreter, when it starts; borrowed by
-esp32.py.
-"""
+"""A chip's filesystem: models, what the port keeps, room for a log; borrowed by esp32.py."""
 
 import os
-import sys
-
-# MicroPython keeps names in tables, each twice as large as the one before: five have 620, and the
-# sixth takes 4.5 KB in one piece (py/qstr.c), which there is at the start and not beside TLS.
-_NAMES = 620
-# So many come when the board goes online, and with what is needed now and then.
-_LATER = 120
-
-
-def room_for_names():
-    """Have the next table made now, where this board is going to need it."""
-    # The id of a name tells which it is of all; this package's is among the first on a chip. The
-    # newest is one that is put together here.
-    used = id(type("%s?" % _LATER, (), {}).__name__) - id("cistern") >> 3
-    if _NAMES - _LATER < used < _NAMES:
-        for i in range(_NAMES - used + 20):
-            hasattr(sys, "%d?" % i)  # is a name from here on
 
 const = int  # MicroPython's compiler knows const() by its name
 
@@ -42,3 +23,25 @@ def room(folder, own):
     """
     found = os.statvfs(folder)
     return min((found[0] * found[3] + own) // 2, _MOST)
+
+
+def load_state(name):
+    """What save_state() kept under `name`, as text, or None."""
+    try:
+        with open("/last_" + name) as f:
+            return f.read()
+    except OSError:
+        return None
+
+
+def save_state(name, text):
+    """Keep `text` under `name`: a power cut leaves the old or the new text, whole."""
+    try:
+        same = load_state(name) == text
+    except (ValueError, MemoryError):  # whatever is there, it is no text of ours
+        same = False
+    if not same:
+        with open("/last_new", "w") as f:
+            f.write(text)
+        # LittleFS replaces a file in one step.
+        os.rename("/last_new", "/last_" + name)

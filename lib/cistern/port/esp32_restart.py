@@ -16,6 +16,8 @@ const = int  # MicroPython's compiler knows const() by its name
 # four, and so on up to a day. A board that cannot connect captures all the same.
 FIRST_S = const(3600)
 LONGEST_S = const(86400)
+# With less, what is held included, no handshake comes to its end: packets are lost for it.
+_ENOUGH = const(40000)
 _TAG = b"m"
 _ZERO = const(64)
 _MOST = const(60)
@@ -43,6 +45,22 @@ def note_restart(port):
     counts = [_ZERO + min(n + 1, _MOST) for n in (port.restarts, port.in_vain)]
     now = time.time_ns().to_bytes(8, "little")
     machine.RTC().memory(before + _TAG + bytes(counts) + now + kept[10:])
+
+
+def failed(net, port, stream, newest):
+    """Note why a connection is over that had an error or no end of its handshake.
+
+    net: esp32_net.Net. newest: whether it was the newest.
+    """
+    error = stream.error
+    if error and "clock" in str(error):  # link_why.py: a certificate is not valid now
+        net.doubted = True
+    if not stream.unproven:
+        net.failed = port.in_vain = 0
+        return
+    room = net.tls.held + net.wifi.held + port.system()[0]
+    if (newest and room < _ENOUGH) or (error and error.memory):
+        net.lacked()
 
 
 def wear(port):

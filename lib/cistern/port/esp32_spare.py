@@ -6,34 +6,11 @@ btdm_dram_available_region). Buffers and code may lie there, as they would after
 program that switches Bluetooth on beside Cistern overwrites them.
 """
 
-import sys
-
 import uctypes
 
 # esp_bt.h: SOC_MEM_BT_EM (without that for synchronous connections), _BSS, _DATA.
 REGIONS = ((0x3FFB0000, 0x3FFB6388), (0x3FFB8000, 0x3FFB9A20), (0x3FFAE6E0, 0x3FFAFF10))
 _ALIGN = 8
-
-_spare = None
-
-
-def spare():
-    """The Spare of this chip, without the buffers of an earlier start; None where there is no such
-    RAM, or Bluetooth uses it.
-    """
-    global _spare
-    if _spare:
-        _spare.empty()
-        return _spare
-    if not sys.implementation._machine.endswith("with ESP32"):
-        return None  # later chips have nothing of the kind
-    try:
-        import bluetooth
-    except ImportError:
-        return None  # built without: the heap has this RAM
-    if not bluetooth.BLE().active():
-        _spare = Spare(REGIONS)
-    return _spare
 
 
 class Spare:

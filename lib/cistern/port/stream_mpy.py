@@ -8,7 +8,7 @@ where the firmware has Cistern's module for it (firmware/usermod/alpn).
 
 import asyncio
 from asyncio import core
-from time import ticks_add, ticks_diff, ticks_ms
+from time import ticks_diff, ticks_ms
 
 from cistern.borrow import borrow
 from cistern.errors import LinkError
@@ -120,24 +120,6 @@ class Stream:
                 self.on_close()
 
 
-async def connect(host, port, tls=None, timeout_ms=20000, look_up=None, room=None):
-    """Open a byte stream to host:port; returns a Stream, raises LinkError (dns, connect, tls).
-
-    tls: None for clear text, or a dict: ca (PEM of one or several certificates, or DER) or ca_file
-    (the path of such a file, which is read each time), server_name (when host is not the name in
-    the certificate), cert and key (this client's own), insecure (True: nothing about the server
-    is verified).
-    timeout_ms: for the name, the connection and the handshake together.
-    look_up(host): (its address if that is known, else None; the (address, port) of a name server,
-    or None for the system's look-up, which blocks); None: the system's.
-    room: None, or awaited when all is loaded: the connection, and TLS, then take memory.
-    """
-    deadline = ticks_add(ticks_ms(), timeout_ms)
-    dial = borrow("cistern.port.dial_mpy").dial
-    try:
-        sock, name = await asyncio.wait_for_ms(dial(host, port, tls, look_up, room), timeout_ms)
-    except asyncio.TimeoutError:
-        raise LinkError(
-            "connect", f"no connection to {host} port {port} within {timeout_ms} ms"
-        ) from None
-    return Stream(sock, name, deadline)
+def connect(*asked):
+    """An awaitable Stream, as dial_mpy.connect()."""
+    return borrow("cistern.port.dial_mpy").connect(*asked)

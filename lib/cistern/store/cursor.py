@@ -23,7 +23,7 @@ class Cursor:
 
     def __init__(self, log):
         self._log = log
-        self._walk = Walk(log.device, log.marks)
+        self._walk = Walk(log.device, log.marks, log.walk.known)
         self._sequence = 0  # of the sector it is in, or was
 
     def next(self, definition=None, records=0):

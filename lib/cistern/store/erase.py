@@ -1,7 +1,7 @@
 """Erasing a log, for people at the REPL and for `cistern log erase`; borrowed."""
 
+from cistern.borrow import borrow
 from cistern.errors import StoreError
-from cistern.store.encrypted import EncryptedDevice
 from cistern.store.log import Log
 
 
@@ -15,7 +15,9 @@ def erase(partition, urandom):
     if partition is None:
         raise StoreError("this board has no partition for a log (docs/FLASH.md)")
     encrypted = partition.info()[5]
-    device = EncryptedDevice(partition) if encrypted else partition
+    device = partition
+    if encrypted:
+        device = borrow("cistern.store.encrypted").EncryptedDevice(partition)
     for n in range(partition.ioctl(4, 0)):
         device.ioctl(6, n)
     if encrypted:

@@ -51,12 +51,8 @@ class Log(Writer):
         """
         info = getattr(device, "info", None)  # of esp32.Partition: (…, label, encrypted)
         if info and info()[5]:
-            from cistern.store.encrypted import EncryptedDevice
-
-            device = EncryptedDevice(device)
-        from cistern.store.mount import mount
-
-        return mount(Log(device), urandom)
+            device = borrow("cistern.store.encrypted").EncryptedDevice(device)
+        return borrow("cistern.store.mount").mount(Log(device), urandom)
 
     # Appending.
 
@@ -107,9 +103,7 @@ class Log(Writer):
         """
         if not self.state.forgot(boot):
             return ()
-        from cistern.store.recall import recall
-
-        return recall(self, boot)
+        return borrow("cistern.store.recall").recall(self, boot)
 
     def append_drop(self, definition, reason, count, first_uptime_us, last_uptime_us):
         """Count readings that are lost; reason: one of REASONS; the times: of the first and the
@@ -161,9 +155,7 @@ class Log(Writer):
         done = self.program(b, bytes((state,)), ref.index)
         self.device.readblocks(b, self._head, ref.index)
         if not done or self._head[0] & ~state:
-            from cistern.store.marks import remember
-
-            remember(self, ref, state)
+            borrow("cistern.store.marks").remember(self, ref, state)
         if now & 0x0F and now & 0xF0:
             self._note(b, ref.definition, -ref.readings, -ref.size)
             if state != _SENT and self.census:
@@ -220,7 +212,5 @@ class Log(Writer):
         a time, and from the first call on by maintain().
         """
         if not self.census:
-            from cistern.store.census import Census
-
-            self.census = Census(self)
+            self.census = borrow("cistern.store.census").Census(self)
         return self.census.stats(sectors)

@@ -2,10 +2,8 @@
 forgotten.
 """
 
-import sys
 from struct import unpack_from
 
-from cistern.borrow import forget
 from cistern.errors import StoreError
 from cistern.store.sector import MAGIC
 from cistern.store.state import State
@@ -48,9 +46,6 @@ def mount(log, urandom):
     log.state.changed = bool(log.state.losses)
     if new:
         log._open()
-    if sys.implementation.name == "micropython":
-        # This module has done its work; its memory is needed.
-        forget("cistern.store.mount")
     return log
 
 

@@ -42,15 +42,17 @@ def seal_record(head, kind, body, seed):
 class Walk:
     """enter() a sector, then step() from one intact record to the next.
 
-    marks: see Writer; without, states are as on the device.
+    marks: see Writer; without, states are as on the device. known: {definition: itself}, of those
+    that are in memory anyway.
     After enter(): block, log_id, sequence, boot, seed (of the CRCs), definitions {number: bytes},
     next. After step(): at and next (offsets of the record and of the one after it), state, kind,
     size (of the body), readings (of a parcel).
     """
 
-    def __init__(self, device, marks=None):
+    def __init__(self, device, marks=None, known=None):
         self.device = device
         self.marks = marks
+        self.known = {} if known is None else known
         self.sector_size = device.ioctl(5, 0)
         # Records begin where this mask is 0; a device that programs larger units only says so.
         self.mask = getattr(device, "align", 1) - 1
@@ -107,7 +109,9 @@ class Walk:
             return False
         if kind == _DEFINITION:
             body = self.body()
-            self.definitions[body[0]] = body[1:]
+            found = body[1:]
+            # One copy of each is enough for all who walk.
+            self.definitions[body[0]] = self.known.get(found, found)
         elif kind == _BOOT:
             self.boot = unpack_from("<I", self.body())[0]
         return kind >= _DEFINITION or kind in self.definitions

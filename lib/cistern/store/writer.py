@@ -3,6 +3,7 @@
 from array import array
 from struct import pack
 
+from cistern.borrow import borrow
 from cistern.errors import StoreError
 from cistern.store.sector import MAGIC, Walk, seal_record, sector_head
 
@@ -43,7 +44,7 @@ class Writer:
     def __init__(self, device):
         self.device = device
         self.marks = {}
-        self.walk = Walk(device, self.marks)
+        self.walk = Walk(device, self.marks, {})
         self.sector_size = self.walk.sector_size
         self.count = n = device.ioctl(4, 0)
         self.sequence = array("i", [_FREE] * n)
@@ -126,6 +127,10 @@ class Writer:
             if not self._write(_DEFINITION, self._head, bytes((number,)) + definition):
                 return -1
             known[definition] = number
+            shared = self.walk.known
+            if len(shared) > _MAX_DEFINITIONS:
+                shared.clear()
+            shared[definition] = definition
         return known[definition]
 
     def _begin(self):
@@ -274,8 +279,6 @@ class Writer:
     def done(self, b):
         """Nothing in a sector is needed any more."""
         if self.marks:
-            from cistern.store.marks import forget
-
-            forget(self, self.sequence[b])
+            borrow("cistern.store.marks").forget(self, self.sequence[b])
         self.sequence[b] = _FREE
         self.program(b, b"\0", _DONE_AT)

@@ -39,7 +39,7 @@ async def watch(app):
         up.asked = True
         while up.asked is not False:
             await port.sleep_ms(_LOOK_MS)
-        failed = up._reported
+        failed = up.reported
         if not failed or port.uptime_us() > end:
             break
         await port.sleep_ms(AGAIN_MS)

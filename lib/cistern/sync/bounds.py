@@ -26,6 +26,24 @@ _EARLIEST_US = 1767225600000000  # 2026-01-01: Cistern is no older
 _MOST_AHEAD_US = 315360000000000
 
 
+async def start_of(uploader, boot):
+    """As Uploader.start_of(), where this boot or that one did not learn the time."""
+    log = uploader.log
+    anchors = log.anchors()
+    if log.boot not in anchors and uploader.port.uptime_us() >= uploader.again_us:
+        await this_boot(uploader)
+    anchor = anchors.get(boot)
+    if not anchor:
+        for step in log.recall(boot):
+            anchor = step
+            await uploader.turn()
+    if is_time(anchor):
+        return anchor[1] - anchor[0], False
+    if boot not in uploader.bounds:
+        await learn(uploader, uploader.bounds)
+    return uploader.bounds[boot], True
+
+
 async def this_boot(uploader):
     """Learn the time of this boot, where the answers of the cloud have no `date`: from the board's
     clock, a time server, another answer.

@@ -4,7 +4,8 @@ What an error of an upload says is in the table of cloud/verdict.py. Where it ma
 in the upload, halves of it are sent until the parcel is found, so that the others arrive.
 """
 
-from cistern.cloud.verdict import AWAY, BAD, DOUBT, LATER, of
+from cistern.borrow import borrow
+from cistern.cloud.verdict import AWAY, BAD, DOUBT, LATER
 from cistern.errors import GrpcError, LinkError
 from cistern.sync.uploader import BadParcelError, name
 
@@ -23,7 +24,9 @@ def kind_of(error):
     """AWAY, LATER, DOUBT or BAD."""
     if isinstance(error, MemoryError):
         return DOUBT
-    return BAD if isinstance(error, BadParcelError) else of(error)
+    if isinstance(error, BadParcelError):
+        return BAD
+    return borrow("cistern.cloud.verdict").of(error)
 
 
 async def find(uploader, refs, bounded, error, accepted):

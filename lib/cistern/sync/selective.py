@@ -1,5 +1,7 @@
 """selective_syncer_name: a sensor that says when to sync (viam.md 2.4)."""
 
+from cistern.borrow import borrow
+
 KEY = "should_sync"
 
 
@@ -27,5 +29,13 @@ async def should_sync(components, name):
 
 
 def asking(components, name):
-    """A function that asks so whenever it is called."""
-    return lambda: should_sync(components, name)
+    """A coroutine function that asks so for an Uploader: where it cannot be known, no."""
+
+    async def ask(uploader):
+        try:
+            return await should_sync(components, name)
+        except Exception as e:  # a driver may raise anything
+            why = "the selective_syncer: %s" % e
+            borrow("cistern.sync.failed").report(uploader, why, uploader.interval_ms)
+
+    return ask

@@ -20,7 +20,7 @@ class _Thread(Uploader):
     def __init__(self, main, busy, lock):
         super().__init__(main.port, main.log, main.cloud, len(main.buffer), main.on_synced)
         self.turn = main.turn
-        self._backoff = main._backoff
+        self.backoff = main.backoff
         self.doubts = main.doubts
         self._main = main
         self._busy = busy
@@ -59,7 +59,7 @@ async def drain(main):
     threads = []
     try:
         # A link that is too slow for a whole upload has no time for several.
-        while len(threads) < min(main.threads, MAX_THREADS, main._backoff.most):
+        while len(threads) < min(main.threads, MAX_THREADS, main.backoff.most):
             threads.append(_Thread(main, busy, lock))
     except MemoryError:
         pass  # as many as there is room for

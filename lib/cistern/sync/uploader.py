@@ -6,7 +6,7 @@ from cistern.borrow import borrow
 from cistern.cloud.datasync import UPLOAD, upload_metadata
 from cistern.cloud.expand import PIECE, Expander
 from cistern.errors import CisternError, LinkError
-from cistern.sync.backoff import MAX_PARCELS, Backoff
+from cistern.sync.backoff import MAX_PARCELS, OFFLINE_MS, Backoff
 from cistern.sync.clock import DOUBTED_US
 
 # Sensor data of one upload: what micro-rdk sends at most (Viam recommends 64 KB; halved for RAM).
@@ -56,10 +56,12 @@ class Uploader:
 
     on_synced(definition, readings): told of each parcel that was acknowledged. memory: makes a
     bytearray of a size.
-    asked: set it to sync at once; None while a sync is under way. allowed: None, or called before
-    each sync that is due by the clock, an awaitable bool. before: None, or awaited before a sync,
-    unless the last one failed; it makes what was captured durable. threads: uploads at once.
-    link: what to tell the user: "idle", "up", or "down: " and the reason; error: the last one.
+    asked: set it to sync at once; None while a sync is under way. allowed: None, or called with
+    the uploader before each sync that is due by the clock, an awaitable bool. before: None, or
+    awaited before a sync, unless the last one failed; it makes what was captured durable. threads:
+    uploads at once.
+    link: what to tell the user: "idle", "up", or "down: " and the reason; error: the last one;
+    reported: the one that was said since it worked.
     wait_ms: until it is tried or done again. synced_us: uptime of the last upload that succeeded.
     """
 
@@ -67,7 +69,7 @@ class Uploader:
 
     link = "idle"
     error = None
-    allowed = before = None
+    allowed = before = reported = None
     asked = False
     synced_us = None
     set_aside = 0
@@ -82,12 +84,11 @@ class Uploader:
         self.buffer = memory(parcel_size)
         self._piece = memory(PIECE)
         self.expander = None
-        self._bounds = {}  # boots without a clock: when they began, see bounds.py
+        self.bounds = {}  # boots without a clock: when they began, see bounds.py
         self.timeless_us = None  # uptime at which the cloud answered, and there was no time
         self.again_us = 0  # and from which another one is looked for
         self.doubts = Doubts()
-        self._backoff = Backoff(lambda: port.urandom(1)[0])
-        self._reported = None
+        self.backoff = Backoff(lambda: port.urandom(1)[0])
 
     async def run(self):
         """Sync for ever."""
@@ -103,39 +104,30 @@ class Uploader:
                 await self.port.sleep_ms(step)
                 self.wait_ms -= step
                 # A cloud that does not answer is not asked more often for it.
-                if not self._reported and self.log.used() > mark:
+                if not self.reported and self.log.used() > mark:
                     self.wait_ms = 0
             self.wait_ms = self.interval_ms
-            if self.asked or await self.may():
+            if self.asked or not self.allowed or await self.allowed(self):
                 self.asked = None
                 self.wait_ms = await self.sync()
                 self.asked = self.asked or False
 
-    async def may(self):
-        """Whether a sync that is due by the clock is wanted."""
-        try:
-            return not self.allowed or await self.allowed()
-        except Exception as e:  # a driver may raise anything
-            self._report("the selective_syncer: %s" % e, self.interval_ms)
-
     async def sync(self):
         """Upload all that is unsent; milliseconds until it should be tried or done again."""
         try:
-            if self.before and not self._reported:
+            if self.before and not self.reported:
                 await self.before()
             await self._sync()
-            self._report(None)
+            if self.reported:
+                self.reported = None
+                self.port.log("info", "sync: works again")
             return self.interval_ms
         except Exception as e:  # a sync must not end what syncs
-            if isinstance(e, MemoryError):
-                e = LinkError("call", "not enough memory: %s" % e)
-            elif not isinstance(e, LinkError):
-                e = LinkError("call", "%s: %s" % (type(e).__name__, e))
-            wait = self._backoff.failed(e)
-            self.error = str(e)
-            self.link = "down: " + self.error
-            self._report(self.error, wait)
-            return wait
+            try:
+                return borrow("cistern.sync.failed").failed(self, e)
+            except MemoryError:
+                self.link = "down: not enough memory"
+                return OFFLINE_MS
 
     async def _sync(self):
         doubts = self.doubts
@@ -162,16 +154,6 @@ class Uploader:
             await drain(self)
         else:
             await self.drain()
-
-    def _report(self, error, wait=0):
-        if error == self._reported:
-            return
-        self._reported = error
-        if error:
-            text = "sync: %s; next try in %.1f s, capture goes on"
-            self.port.log("warning", text % (error, wait / 1000))
-        else:
-            self.port.log("info", "sync: works again")
 
     async def drain(self):
         """Upload all that is unsent, but for what is suspect or held. Raises LinkError for what
@@ -210,7 +192,7 @@ class Uploader:
         self.gone = False
         # For the whole upload: a clock that is set meanwhile must not change what was counted.
         self.starts = {}
-        most = self._backoff.most
+        most = self.backoff.most
         cursor = self.log.unsent()
         ref = await self._next(cursor)
         while ref and len(refs) < most:
@@ -254,18 +236,10 @@ class Uploader:
         if not self.cloud.token:
             # Any answer of the cloud carries the time; the first one settles the clock.
             await self.cloud.login()
-        if self.log.boot not in anchors and self.port.uptime_us() >= self.again_us:
-            await borrow("cistern.sync.bounds").this_boot(self)
         anchor = anchors.get(boot)
-        if not anchor:
-            for step in self.log.recall(boot):
-                anchor = step
-                await self.turn()
-        if anchor and anchor[2] != DOUBTED_US:
+        if self.log.boot in anchors and anchor and anchor[2] != DOUBTED_US:
             return anchor[1] - anchor[0], False
-        if boot not in self._bounds:
-            await borrow("cistern.sync.bounds").learn(self, self._bounds)
-        return self._bounds[boot], True
+        return await borrow("cistern.sync.bounds").start_of(self, boot)
 
     def _expand(self, ref, start_us):
         """Iterate over the parcel's readings as fields 2 of a request, in pieces. Raises
@@ -321,7 +295,7 @@ class Uploader:
             if self.log.mark_sent(ref):
                 self.on_synced(ref.definition, ref.readings)
             await self.turn()
-        self._backoff.success()
+        self.backoff.success()
         self.link = "up"
         self.synced_us = self.port.uptime_us()
 
