@@ -650,6 +650,53 @@ asyncio.run(twice())
     assert "held 0" in said and "held 1" in said, said
 
 
+def _closed_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def test_a_refused_connection_takes_no_memory_of_tls(on_chip):
+    """A chip's poll tells of errors only who asks for them: to others it looks writable."""
+    said = on_chip(
+        """
+p = Port()
+net = p.network()
+made = []
+real = net.make_room
+async def make_room():
+    made.append(1)
+    await real()
+net.make_room = make_room
+async def refused():
+    try:
+        await p.connect("127.0.0.1", PORT, {"insecure": True})
+    except LinkError as e:
+        print("layer", e.layer, "room", made)
+asyncio.run(refused())
+""".replace("PORT", str(_closed_port())),
+        {**WIFI, "cloud_url": "https://127.0.0.1", "ntp": "127.0.0.1:1"},
+    )
+    assert "layer connect room []" in said, said
+
+
+def test_the_heap_is_kept_together_beside_tls_and_elsewhere_only_at_first(on_chip):
+    program = """
+from cistern.port import esp32
+asked = []
+class Gc:
+    threshold = asked.append
+esp32.gc = Gc
+p = Port()
+p.feed()
+p.feed()
+print("thresholds", asked)
+"""
+    for url, asked in (("https://127.0.0.1", [4096]), ("http://127.0.0.1", [4096, -1, -1])):
+        said = on_chip(program, {**WIFI, "cloud_url": url, "ntp": "127.0.0.1:1"})
+        assert f"thresholds {asked}" in said, said
+
+
 def test_only_want_of_memory_restarts_a_board_and_once_an_hour_at_most(on_chip):
     said = on_chip(
         RESTARTS
