@@ -98,6 +98,13 @@ def main(settings):
         asyncio.run(app.run(settings["seconds"], report))
     except SystemExit:
         # A reset: nothing of this start is left but the flash.
+        from cistern.shelf import FOLDER
+
+        if FOLDER in sys.path:
+            import vfs
+
+            sys.path.remove(FOLDER)
+            vfs.umount(FOLDER)
         for name in list(sys.modules):
             if name.startswith("cistern") or name not in known:
                 del sys.modules[name]

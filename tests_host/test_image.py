@@ -98,11 +98,12 @@ def test_the_filesystem_has_program_configuration_and_code(image):
     assert json.loads(files["/machine.json"]) == images.MACHINE
     for name in ("boot.py", "main.py"):
         compile(files[f"/{name}"], name, "exec")
-    code = {path for path in files if path.startswith("/lib/")}
+    code = {path for path in files if path.startswith("/lib/")} - {"/lib/modules.txt"}
     assert {"/lib/cistern/app.mpy", "/lib/cistern/resources/mpu_fast.mpy"} <= code
     unwanted = ("/host.mpy", "/plain.mpy", "_plain.mpy")
     assert not [p for p in code if "/simulated/" in p or p.endswith(unwanted)]
-    assert set(files) == {*code, "/boot.py", "/main.py", "/machine.json", "/ca.der"}
+    others = {"/lib/modules.txt", "/boot.py", "/main.py", "/machine.json", "/ca.der"}
+    assert set(files) == code | others
     for path in code:
         # docs/reference/mpyfiles.rst: "M", version 6; in the third byte the sub-version in the low
         # 2 bits and above it the architecture: 0 without machine code, 10 for xtensawin.

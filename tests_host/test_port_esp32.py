@@ -239,9 +239,9 @@ print(p.wlan.config("pm"))
 """,
         {**WIFI, "cloud_url": "https://127.0.0.1", "ntp": "127.0.0.1:1"},
     )
-    wifi, tls = 14336, 17408 + 3 * 5120
+    wifi, tls = 14336, 17408 + 4 * 5120
     start, later = [int(n) for n in re.findall(r"held (\d+)", said)]
-    assert wifi + tls < start < wifi + tls + 2048  # threads have more than their stacks
+    assert wifi + tls < start < wifi + tls + 3072  # threads have more than their stacks
     assert later == start  # there was no server: all is held again, before it is said why
     assert f"Wi-Fi {NET}: 127.0.0.1" in said
     assert "connect True cannot connect to 127.0.0.1 port 1: connection refused" in said

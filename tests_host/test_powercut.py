@@ -6,7 +6,6 @@ The whole of it: python tests_host/powercut.
 
 import pytest
 
-from cistern.store import mount as mount_module
 from cistern.store import sector as sector_module
 from cistern.store import writer as writer_module
 from cistern.store.log import Log
@@ -84,15 +83,16 @@ def test_it_catches_a_header_that_is_written_last(monkeypatch):
 
 
 def test_it_catches_erases_that_are_trusted_without_mark(monkeypatch):
-    real = mount_module._scan
+    real = Log.mount
 
-    def scan(log):
-        real(log)
+    def mount(device, urandom):
+        log = real(device, urandom)
         for b in range(log.count):
             if not log.sequence[b] and log.walk.blank(b, 0, log.sector_size):
                 log.sequence[b] = -1
+        return log
 
-    monkeypatch.setattr(mount_module, "_scan", scan)
+    monkeypatch.setattr(Log, "mount", staticmethod(mount))
     assert any(caught(seed, 400, kinds=("erase",), recovery=80) for seed in range(1, 20))
 
 
@@ -127,13 +127,14 @@ def test_it_catches_a_late_acknowledgement_that_stays_lost(monkeypatch):
 
 
 def test_it_catches_names_that_are_used_again(monkeypatch):
-    real = mount_module._resume
+    real = Log.mount
 
-    def resume(log):
-        real(log)
+    def mount(device, urandom):
+        log = real(device, urandom)
         log.next = max(max(log.sequence) - 1, 0)
+        return log
 
-    monkeypatch.setattr(mount_module, "_resume", resume)
+    monkeypatch.setattr(Log, "mount", staticmethod(mount))
     assert caught(steps=300)
 
 

@@ -9,7 +9,7 @@ import os
 import sys
 
 MODULE = "_"
-_FOLDER = "/_"
+FOLDER = "/_"
 _FILE = "/_.mpy"
 _MISSING = 2  # ENOENT
 
@@ -24,11 +24,13 @@ class Shelf:
 
         # Where this file lies, the others do.
         self._library = __file__[: __file__.rfind("cistern/")]
-        vfs.mount(self, _FOLDER)
-        sys.path.insert(0, _FOLDER)
+        vfs.mount(self, FOLDER)
+        sys.path.insert(0, FOLDER)
 
-    def mount(self, readonly, mkfs):
+    def mount(self, *asked):
         pass
+
+    umount = mount
 
     def stat(self, path):
         return os.stat(self._real(path))

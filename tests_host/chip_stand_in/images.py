@@ -83,8 +83,11 @@ def an_image(ordered, board=None, raw=None, architecture="xtensawin", changes=No
 
 def with_patience(architecture, us):
     """Changes by which a board without a clock waits so long for a time: 2 s to 2 min."""
-    path = "/lib/_bounds.mpy"
-    made = code(architecture)[path]
+    files = code(architecture)
+    lines = files["/lib/modules.txt"].decode().splitlines()
+    (number,) = [new for new, name in map(str.split, lines) if name == "cistern.sync.bounds"]
+    path = f"/lib/{number}.mpy"
+    made = files[path]
     assert made.count(_small_int(PATIENCE_US)) == 1
     return {path: made.replace(_small_int(PATIENCE_US), _small_int(us))}
 

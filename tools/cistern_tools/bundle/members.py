@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Iterable
 
 # What a block device has, such as esp32.Partition, and a filesystem (docs.micropython.org, vfs).
-_DEVICE = {"readblocks", "writeblocks", "ioctl", "mount", "stat", "open"}
+_DEVICE = {"readblocks", "writeblocks", "ioctl", "mount", "umount", "stat", "open"}
 # What MicroPython has of these, code of other people calls so.
 _MODULES = (
     *(array, asyncio, binascii, builtins, collections, gc, hashlib, io, json, os, socket, ssl),

@@ -29,7 +29,7 @@ FIRMWARE = """
     erf ps1 ps2 ptr tau acos asin atan blit ceil coro erfc fabs fmod imag log2 mem8 mkfs modf poly
     real sqrt usys acosh asinh atan2 atanh btree chdir cmath deque expm1 floor frexp group heapq
     hline ipoll isinf isnan ldexp log10 mem16 mem32 ptr16 rmdir trunc uname union vline wbits
-    center getcwd getter invert lgamma mktime scroll sendto single sizeof toggle txdone umount
+    center getcwd getter invert lgamma mktime scroll sendto single sizeof toggle txdone
     abs_tol closure deflate degrees dupterm ellipse encrypt fromhex heapify heappop isclose popleft
     randint readbit rel_tol sendall subtype sysname uniform copysign execfile framebuf heappush
     isfinite issubset keepends makefile nodename pagesize progsize readbyte readonly recvfrom
