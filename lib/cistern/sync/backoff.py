@@ -15,31 +15,18 @@ MAX_PARCELS = 32
 class Backoff:
     """Waits that grow with each failure in a row. random(): a number from 0 to 255, for jitter.
 
-    most: parcels that an upload may have, which a slow link takes before the deadline. Half as
-    many after one that passed, one more after each success.
+    wait_ms: the last wait, before jitter; failed.py makes the next one. most: parcels that an
+    upload may have, which a slow link takes before the deadline. Half as many after one that
+    passed, one more after each success.
     """
 
     most = MAX_PARCELS
+    wait_ms = 0
 
     def __init__(self, random):
-        self._wait = 0  # the last one, before jitter
-        self._random = random
+        self.random = random
 
     def success(self):
         """The next failure is the first again."""
-        self._wait = 0
+        self.wait_ms = 0
         self.most = min(self.most + 1, MAX_PARCELS)
-
-    def failed(self, error):
-        """Milliseconds to wait after a LinkError."""
-        if error.layer == "deadline":
-            self.most = max(self.most // 2, 1)
-        wait = min(self._wait * 2, LONGEST_MS) or FIRST_MS
-        if error.layer != "grpc":
-            # Also keeps a long outage from counting against the server that ends it.
-            wait = min(wait, OFFLINE_MS)
-        elif error.status == UNAVAILABLE and self._wait:
-            wait = OFFLINE_MS
-        self._wait = wait
-        # Three quarters to the whole of it, so that a fleet does not come back in step.
-        return wait - wait * self._random() // 1024

@@ -26,17 +26,17 @@ _FREE = """
 # Names that stock firmware has in flash for its own modules, which cost no heap either. None of
 # them is used in lib/ (tests_host/test_bundle.py): what is called so is ours.
 FIRMWARE = """
-    erf ps1 ps2 ptr tau acos asin atan blit ceil coro erfc fabs fmod imag log2 mem8 mkfs modf poly
-    real sqrt usys acosh asinh atan2 atanh btree chdir cmath deque expm1 floor frexp group heapq
-    hline ipoll isinf isnan ldexp log10 mem16 mem32 ptr16 rmdir trunc uname union vline wbits
-    center getcwd getter invert lgamma mktime scroll sendto single sizeof toggle txdone
-    abs_tol closure deflate degrees dupterm ellipse encrypt fromhex heapify heappop isclose popleft
-    randint readbit rel_tol sendall subtype sysname uniform copysign execfile framebuf heappush
-    isfinite issubset keepends makefile nodename pagesize progsize readbyte readonly recvfrom
-    security writebit byteorder cachesize cryptolib dict_view fill_rect isenabled lookahead
-    opt_level qstr_info randrange readlines recv_into sendbreak stack_use ticks_cpu websocket
-    writebyte appendleft isdisjoint issuperset settimeout splitlines getpeercert getrandbits
-    set_ciphers intersection version_info
+    cd wp erf gw4 lmk mdc ps1 ps2 ptr seq tau acos asin atan bind blit ceil coro dump erfc fabs
+    fmod imag log2 mdio mem8 mkfs modf peek poly real sqrt usys acosh asinh atan2 atanh btree chdir
+    cmath deque expm1 floor frexp group heapq hline ipoll isinf isnan ldexp log10 mem16 mem32 ptr16
+    rmdir trunc uname union vline wbits center getcwd getter invert lgamma mktime scroll sendto
+    single sizeof toggle txdone abs_tol closure deflate dupterm ellipse encrypt fromhex
+    heapify heappop isclose popleft randint readbit rel_tol sendall subtype sysname uniform
+    copysign execfile framebuf heappush isfinite issubset keepends makefile nodename pagesize
+    progsize readonly recvfrom security writebit byteorder cachesize cryptolib dict_view
+    fill_rect isenabled lookahead opt_level qstr_info randrange readlines recv_into sendbreak
+    stack_use ticks_cpu websocket appendleft isdisjoint issuperset settimeout splitlines
+    getpeercert getrandbits set_ciphers intersection version_info
 """.split()  # noqa: SIM905
 
 
