@@ -165,7 +165,10 @@ def test_both_interpreters_take_the_same_and_send_the_same(store):
     assert done.returncode == 0, (drawn[len(lines[: len(drawn)]) - 1 :][:1], done.stdout[-2000:])
     assert len(lines) == len(drawn)
     seen = [0, 0]  # examples of which something was taken, and something was not
+    assert lines.count("null") < BATCH // 10
     for trees, line in zip(drawn, lines, strict=True):
+        if line == "null":
+            continue
         theirs, data = json.loads(line)
         payloads = [built(t) for t in trees]
         took, own = sent(payloads)
