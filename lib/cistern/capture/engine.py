@@ -2,7 +2,6 @@
 the log erase ahead where nothing is due.
 """
 
-from cistern.borrow import borrow
 from cistern.capture.collector import REASONS
 from cistern.errors import StoreError
 from cistern.record import MAX_READING
@@ -41,6 +40,8 @@ _LOOK_EVERY_US = const(20000)
 _PAUSE = const(4)
 _SETTLE_MS = const(10)
 _SETTLE_TRIES = const(100)
+# Streams that left whose counts are kept: configurations may come for ever.
+_MOST_PAST = const(32)
 # See collector.py.
 _RING_FULL = const(16)
 _FLASH_FULL = const(20)
@@ -55,9 +56,7 @@ class Engine:
     flush_us: age at which the oldest reading in RAM is made durable. alive: set in each turn.
     running: cleared it ends run(), which may be called again. scratch: what rings share (Ring).
     parcel: a buffer for one, whose content nobody keeps.
-    polled: the collectors that no timer serves. leaving: those that are served no more and whose
-    readings are not durable yet; past: {name: counts} of those that left, as Collector.counts()
-    has them.
+    past: {name: counts} of the collectors that left, as Collector.counts() has them.
     memory: makes a bytearray of a size.
     """
 
@@ -66,12 +65,12 @@ class Engine:
     def __init__(self, port, log, flush_us=1000000, memory=bytearray):
         self.collectors = []
         self.flush_us = flush_us
-        self.polled = []
-        self.leaving = []
+        self._polled = []
+        self._leaving = []
         self.past = {}
         self._nap = self._doze
         self._tries = _QUIET_TRIES
-        self.port = port
+        self._port = port
         self._log = log
         self.parcel = memory(MAX_PARCEL)
         self.scratch = memoryview(memory(MAX_READING + 16))
@@ -85,34 +84,52 @@ class Engine:
         """Serve one more collector; timed: a timer does, only its ring is the engine's."""
         self.collectors.append(collector)
         if not timed:
-            self.polled.append(collector)
+            self._polled.append(collector)
             if collector.half < _QUIET_US:
                 self._tries = 1  # it leaves no gap to wait for
-            if collector.half < _NAP_US and hasattr(self.port, "nap_us"):
-                self._nap = self.port.nap_us
+            if collector.half < _NAP_US and hasattr(self._port, "nap_us"):
+                self._nap = self._port.nap_us
 
     def _doze(self, us):
-        return self.port.sleep_ms(us // 1000)
+        return self._port.sleep_ms(us // 1000)
 
     def remove(self, collector):
         """Serve a collector no more; what it holds is made durable as soon as the log takes it."""
-        borrow("cistern.capture.leaving").remove(self, collector)
+        collector.stop()
+        collector.entry = None
+        if collector in self._polled:
+            self._polled.remove(collector)
+        self._leaving.append(collector)
+        self._left(self.seal(collector), collector)
+
+    def _left(self, sealed, collector):
+        # Not borrowed: want of memory must not end run().
+        if sealed and collector in self._leaving and not collector.ring.readings:
+            self._leaving.remove(collector)
+            self.collectors.remove(collector)
+            past = self.past.get(collector.name)
+            if past or len(self.past) < _MOST_PAST:
+                past = past or [0] * 11
+                self.past[collector.name] = [n + past[i] for i, n in enumerate(collector.counts())]
+            spare = getattr(self._port, "spare", None)
+            if spare:
+                spare.give(collector.ring.buffer)
 
     async def run(self):
         """Serve until stop(); the collectors' counts are the result."""
-        ticks_us, diff = self.port.ticks_us, self.port.ticks_diff
+        ticks_us, diff = self._port.ticks_us, self._port.ticks_diff
         if not self._started:
             # What was loaded since they were made is no reason to miss their first deadlines.
             self._started = True
             now = ticks_us()
-            for c in self.polled:
+            for c in self._polled:
                 c.start(now)
         self.running = True
         pause = 0
         while self.running:
             self.alive = True
             soonest = ticks_us() + _FAR & _TICKS
-            for c in self.polled:
+            for c in self._polled:
                 tick = c.tick
                 if diff(tick, ticks_us()) <= 0:
                     c.serve()
@@ -142,7 +159,7 @@ class Engine:
 
     async def quiet(self):
         """Let others run, and return where nothing is due for a while, if that comes soon."""
-        port = self.port
+        port = self._port
         tries = self._tries
         left = 0
         while tries and left < _QUIET_US:
@@ -158,16 +175,16 @@ class Engine:
 
     async def settle(self):
         """Wait until all readings taken by now are durable, a second at most."""
-        self._settle = self.port.ticks_us()
+        self._settle = self._port.ticks_us()
         tries = _SETTLE_TRIES
         while self.running and self._settle is not None and tries:
             tries -= 1
-            await self.port.sleep_ms(_SETTLE_MS)
+            await self._port.sleep_ms(_SETTLE_MS)
 
     def _seal_due(self, room):
         """Seal at most one parcel, so that the next deadline is looked at in between."""
-        now = self.port.ticks_us()
-        diff = self.port.ticks_diff
+        now = self._port.ticks_us()
+        diff = self._port.ticks_diff
         age_us = self.flush_us
         quarters = 2
         if room < _SEAL_ROOM_US:
@@ -178,11 +195,11 @@ class Engine:
         elif self._settle is not None:
             age_us = min(age_us, diff(now, self._settle))
         for c in self.collectors:
-            if c not in self.leaving:  # else its timer is another's by now
+            if c not in self._leaving:  # else its timer is another's by now
                 c.revive(now)
             self.note_overwritten(c)
             ring = c.ring
-            due = c in self.leaving or ring.used * 4 > ring.size * quarters
+            due = c in self._leaving or ring.used * 4 > ring.size * quarters
             parcels = 1
             tick = ring.oldest_tick
             if tick is not None:
@@ -198,20 +215,19 @@ class Engine:
                     i += 4
             if due:
                 sealed = self.seal(c, parcels, max(room - _SEAL_US, 2000) // 4)
+                self._left(sealed, c)
                 if sealed:
-                    if c in self.leaving:
-                        borrow("cistern.capture.leaving").left(self, c)
                     return True
         if room >= _SEAL_ROOM_US:
             self._settle = None
         return False
 
     def _erase_due(self, room):
-        now = self.port.ticks_us()
-        late = self.port.ticks_diff(now, self._erase_at)
+        now = self._port.ticks_us()
+        late = self._port.ticks_diff(now, self._erase_at)
         if late < 0 or (room < _ERASE_ROOM_US and late < _ERASE_PATIENCE_US):
             return False
-        more = self._log.maintain(_ERASE_ROOM_US, self.port.ticks_us)
+        more = self._log.maintain(_ERASE_ROOM_US, self._port.ticks_us)
         self._erase_at = now + (0 if more else _ERASE_EVERY_US) & _TICKS
         return more
 
@@ -222,7 +238,7 @@ class Engine:
             count = c.ring.overwritten
             c.ring.overwritten = 0
             c.unlock()
-            c.lose(_FLASH_FULL if self._store_error else _RING_FULL, self.port.ticks_us(), count)
+            c.lose(_FLASH_FULL if self._store_error else _RING_FULL, self._port.ticks_us(), count)
 
     def seal(self, collector, parcels=_MANY, size=MAX_PARCEL):
         """Make what the collector holds durable, and then what it lost. False: the log took not
@@ -231,7 +247,7 @@ class Engine:
         parcels: at most so many, of about `size` bytes at most; where that many are written, the
         losses wait for another time. -1: only the losses.
         """
-        port, log, ring = self.port, self._log, collector.ring
+        port, log, ring = self._port, self._log, collector.ring
         now_us = port.uptime_us()
         if self._store_error and now_us - self._store_error_us < _STORE_RETRY_US:
             return False
@@ -274,7 +290,7 @@ class Engine:
 
     def _next_parcel(self, ring, size):
         """The ring's oldest readings, as many as the sector that is being written has room for."""
-        tick, uptime = self.port.ticks_us(), self.port.uptime_us()
+        tick, uptime = self._port.ticks_us(), self._port.uptime_us()
         room = min(self._log.room(ring.definition), size)
         sealed = None
         if 0 < room < MAX_PARCEL:

@@ -116,8 +116,8 @@ class Answer:
         if "grpc-status" not in got and (
             status != "200" or not kind.startswith("application/grpc")
         ):
-            text = f"HTTP status {status}, content-type {kind}"
-            self.error = error(borrow(WHY).grpc_status(status), text)
+            said = f"HTTP status {status}, content-type {kind}"
+            self.error = error(borrow(WHY).grpc_status(status), said)
 
     def on_data(self, chunk):
         """A piece of the body: messages cut at any byte."""
