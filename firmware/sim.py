@@ -6,6 +6,9 @@ import json
 import os
 import sys
 
+SIGINT = 2
+LOOK_S = 0.1  # how often Ctrl-C is looked for
+
 
 def read(path):
     """The bytes of a file."""
@@ -84,6 +87,41 @@ def trial(app):
     return {"collectors": names, "online": online, "live": gc.mem_alloc()}
 
 
+def interrupted():
+    """Whether somebody pressed Ctrl-C: a SIGINT waits, which `cistern sim` has blocked.
+
+    MicroPython for PCs takes a signal wherever it is, and in the middle of a garbage collection
+    that breaks the heap. man 5 proc_pid_status: ShdPnd is the mask of the signals that wait.
+    """
+    with open("/proc/self/status") as f:
+        text = f.read()
+    at = text.find("ShdPnd:") + 7
+    return bool(int(text[at : text.find("\n", at)], 16) >> SIGINT - 1 & 1)
+
+
+def await_signal(app):
+    """Have CPython's first Ctrl-C end the board's run; a second one interrupts what it is at."""
+    import signal
+
+    def end(*_):
+        app.end_us = 1
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    signal.signal(signal.SIGINT, end)
+
+
+async def run(app, settings, report):
+    """App.run(), until its time is over or Ctrl-C."""
+    if sys.implementation.name == "cpython":
+        await_signal(app)
+    running = asyncio.create_task(app.run(settings["seconds"], report))
+    while not running.done():
+        if settings["blocked"] and interrupted():
+            app.end_us = 1
+        await asyncio.sleep(LOOK_S)
+    await running
+
+
 def main(settings):
     """Run the board until its time is over or Ctrl-C; the exit status, or None after a reset."""
     app = prepared(settings)
@@ -95,7 +133,7 @@ def main(settings):
     app.status = guarded(app.status)
     report = show if settings["json"] else None
     try:
-        asyncio.run(app.run(settings["seconds"], report))
+        asyncio.run(run(app, settings, report))
     except SystemExit:
         # A reset: nothing of this start is left but the flash.
         from cistern.shelf import FOLDER

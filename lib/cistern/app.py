@@ -26,7 +26,8 @@ class App:
     hole: see online.HOLE. unsynced: why nothing syncs, where the board has no memory for it.
     told, losses_due, untold_s: see losses.py. path: of the board's own configuration. asked: the
     cloud was asked for one since start. trial: see starts.py, None where what runs is known to be
-    good. problems: {what: sentence} of what the board runs without.
+    good. problems: {what: sentence} of what the board runs without. end_us: run() ends when the
+    board has been up for so many microseconds; 0: never.
     """
 
     path = ""
@@ -34,7 +35,7 @@ class App:
     unsynced = trial = None
     log = clock = engine = cloud = uploader = robot = journal = revision = cloud_at = hole = None
     restarting = False
-    ring_room = 0
+    ring_room = end_us = 0
     losses_due = False
     untold_s = LOSSES_S  # the first is told at once
 
@@ -81,7 +82,8 @@ class App:
         port = self.port
         online_us = port.uptime_us() if self.cloud_at else None
         wait_s = ONLINE_S
-        end = port.uptime_us() + int(seconds * 1000000)
+        if seconds:
+            self.end_us = port.uptime_us() + int(seconds * 1000000)
         left_ms = STATUS_MS
         while left_ms > 0 and not self.restarting:
             if online_us is not None and port.uptime_us() >= online_us:
@@ -103,8 +105,8 @@ class App:
             self._judge(False)
             if report:
                 report(self.status())
-            if seconds:
-                left_ms = (end - port.uptime_us()) // 1000
+            if self.end_us:
+                left_ms = (self.end_us - port.uptime_us()) // 1000
         for task in tasks:
             task.cancel()
         await port.sleep_ms(0)  # they end

@@ -74,7 +74,9 @@ def is_new(trial, found):
 
 def less(trial):
     """Have an eighth of the components left out, where there is no memory for all."""
-    trial.limit = trial.count - max(trial.count // 8, 1)
+    # Where there was no memory to leave out so many, count is still that of before.
+    n = trial.count if trial.limit is None else min(trial.limit, trial.count)
+    trial.limit = n - max(n // 8, 1)
 
 
 def judge(app, ended):

@@ -146,7 +146,7 @@ def _parsed(app, text, parse):
             if trial.limit is None:
                 cut = borrow("cistern.config.cut")
                 trial.count = cut.count(text.encode() if isinstance(text, str) else text)
-            if trial.count < 2:
+            if trial.count < 2 or trial.limit == 0:
                 raise
             starts.less(trial)
 

@@ -496,6 +496,47 @@ def test_where_memory_is_short_the_last_components_are_left_out_and_named():
         App.apply = real
 
 
+def test_a_cut_that_finds_no_memory_itself_leaves_out_more_the_next_time():
+    from cistern import config
+    from cistern.config import cut
+
+    names = ["s%d" % i for i in range(40)]
+    real, real_cut = App.apply, cut.cut
+    tried = []
+
+    def lend():  # the next borrow() finds this one
+        sys.modules["cistern.config.cut"] = config.cut = cut
+
+    def apply(app, plan):
+        lend()
+        if len(plan.components) > 22:
+            raise MemoryError("memory allocation failed")
+        real(app, plan)
+
+    def no_room(text, keep):
+        tried.append(keep)
+        lend()
+        assert len(tried) < 60, "it goes round"
+        if keep > 12:
+            raise MemoryError("memory allocation failed")
+        return real_cut(text, keep)
+
+    App.apply = apply
+    cut.cut = no_room
+    try:
+        board = Board(_text(*names))
+        board.start()
+        n = len(board.streams())
+        assert 1 <= n <= 12, tried
+        for i in range(n, 40):
+            assert len(board.port.said('components[%d] "s%d"' % (i, i))) == 1
+    finally:
+        App.apply = real
+        cut.cut = real_cut
+        sys.modules.pop("cistern.config.cut")
+        del config.cut
+
+
 def test_where_only_the_link_has_no_memory_the_last_components_make_room_for_it():
     """So for a configuration of the cloud, which no other could replace."""
     many = ["s%d" % i for i in range(16)]

@@ -4,6 +4,7 @@ the power.
 
 import enum
 import os
+import signal
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +19,8 @@ from cistern_tools.simboard import SimError, board
 # Less than this not even the board's program fits into.
 LEAST_HEAP = 24 * 1024
 HEAP = 160 * 1024
+# Where the board sees the signals that wait for it (firmware/sim.py).
+PROCESS = Path("/proc/self/status")
 
 
 class Runtime(enum.StrEnum):
@@ -92,6 +95,7 @@ def sim(
         "json": as_json,
         "log_level": log_level.value,
         "models": str(models) if models else None,
+        "blocked": runtime is Runtime.MICROPYTHON and PROCESS.exists(),
     }
     if runtime is Runtime.MICROPYTHON and size(heap) < LEAST_HEAP:
         raise typer.BadParameter(
@@ -106,6 +110,8 @@ def sim(
         command, environment = board(runtime, size(heap), settings, program)
     except SimError as e:
         raise typer.BadParameter(str(e)) from None
+    if settings["blocked"]:
+        signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT,))
     os.execvpe(command[0], command, environment)
 
 
