@@ -116,7 +116,7 @@ async def run(app, settings, report):
         await_signal(app)
     running = asyncio.create_task(app.run(settings["seconds"], report))
     while not running.done():
-        if settings["blocked"] and interrupted():
+        if settings.get("blocked") and interrupted():
             app.end_us = 1
         await asyncio.sleep(LOOK_S)
     await running

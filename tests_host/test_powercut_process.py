@@ -33,6 +33,12 @@ def test_the_check_takes_a_whole_image(tmp_path):
     check(_image(tmp_path, [0, 1, 2]), {1: {"slow": 3}})
 
 
+def test_the_check_takes_an_empty_chip_where_nothing_was_durable():
+    check(b"\xff" * FLASH, {})
+    with pytest.raises(AssertionError):
+        check(b"\xff" * FLASH, {1: {"slow": 3}})
+
+
 @pytest.mark.parametrize(
     ("numbers", "durable"),
     [([0, 1, 3], 0), ([0, 1, 1, 2], 0), ([0, 1, 2], 4)],

@@ -21,11 +21,7 @@ class Spare:
 
     def __init__(self, regions):
         self._regions = list(regions)
-        self.empty()
-
-    def empty(self):
-        """Nobody uses a buffer any more; code stays."""
-        self._holes = list(self._regions)
+        self._holes = list(regions)
 
     @property
     def free(self):

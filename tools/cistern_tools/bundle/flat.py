@@ -8,26 +8,12 @@ is borrowed only becomes a number, of /lib/17.mpy (lib/cistern/shelf.py).
 
 import ast
 
-from cistern_tools.bundle.resolve import OPEN
+from cistern_tools.bundle.resolve import INNER, OPEN
 from cistern_tools.bundle.units import ROOTS
 
 # Of rooms whose modules others import by name, or the port and the catalog by a part of it.
-_INNER = (
-    "cistern.port.code_mpy",
-    "cistern.port.dial_mpy",
-    "cistern.port.dns",
-    "cistern.port.esp32_connect",
-    "cistern.port.esp32_net",
-    "cistern.port.esp32_ntp",
-    "cistern.port.esp32_reserve",
-    "cistern.port.esp32_restart",
-    "cistern.port.esp32_spare",
-    "cistern.port.esp32_start",
-    "cistern.port.link_why",
-    "cistern.port.names_mpy",
-    "cistern.port.ntp",
-    "cistern.port.pem",
-    "cistern.port.stream_mpy",
+_MOVABLE = (
+    *INNER,
     "cistern.resources.board_check",
     "cistern.resources.board_setup",
     "cistern.resources.catalog",
@@ -74,7 +60,7 @@ def flatten(
 def _may_move(path: str) -> bool:
     name = _dotted(path)
     stays = path.endswith("/__init__.py") or name.startswith(_STAY)
-    return name in _INNER or not stays
+    return name in _MOVABLE or not stays
 
 
 def _dotted(path: str) -> str:
