@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from chip_stand_in import chip, images
 from cistern_tools import devca, mpy
-from cistern_tools.board import BoardError, link
+from cistern_tools.board import BoardError, config, link
 from cistern_tools.board.config import CA_PATHS
 from cistern_tools.cli import app
 from support import EXAMPLES, eventually, micropython_command
@@ -129,6 +129,34 @@ def test_a_bad_configuration_does_not_reach_the_board(board, tmp_path):
         assert done.exit_code == 1, words
         assert "Traceback" not in done.output
     assert board.starts == 1 and b">>>" not in board.said[len(before) :]
+
+
+def test_a_plain_board_is_not_given_what_leaves_tls_no_room(board, monkeypatch, tmp_path):
+    """The stand-in is no ESP32 by its name; all else is as it is."""
+    monkeypatch.setattr(config, "is_plain", lambda name: "linux" in name)
+    done = call("config", "push", EXAMPLES / "weather.json", "--port", board.port)
+    assert done.exit_code == 1 and "no memory for TLS" in done.output, done.output
+    starts_again(board)
+    done = call("config", "pull", "--port", board.port)
+    assert json.loads(done.stdout) == images.MACHINE
+    # By a cloud without TLS there is room.
+    cloud = "--cloud", "http://127.0.0.1:9"
+    done = call("config", "push", EXAMPLES / "weather.json", "--port", board.port, *cloud)
+    assert done.exit_code == 0, done.output
+
+
+@pytest.mark.parametrize(
+    ("name", "plain"),
+    [
+        ("Generic ESP32 module with ESP32", True),
+        ("Generic ESP32 module with SPIRAM with ESP32", False),
+        ("ESP32C3 module with ESP32C3", False),
+        ("LILYGO TTGO LoRa32 with ESP32", True),
+        ("", False),
+    ],
+)
+def test_a_plain_board_is_known_by_its_name(name, plain):
+    assert config.is_plain(name) is plain
 
 
 def test_logs_follow_without_disturbing(board):

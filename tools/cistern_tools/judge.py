@@ -20,7 +20,7 @@ LOADED = 34_000
 HEAP = 147 * 1024
 # Of a PC's heap, a machine with what syncs may take so much, for a plain ESP32 to have room for
 # TLS beside it: see "Memory of a plain ESP32" in docs/DESIGN.md, where both are measured.
-MOST_LIVE = 166_000
+MOST_LIVE = 167_000
 TRIAL_S = 60
 TRIAL_FLASH = 64 * 1024
 # So many of the collectors that there is no memory for are named.

@@ -112,33 +112,43 @@ def config_push(
             raw = order.read_file(machine, "the machine configuration")
             for warning in order.check_machine(raw, str(machine), size(heap)):
                 typer.echo(f"cistern: warning: {warning}", err=True)
-        values = {}
+        values = _values(cloud, part_id, secret_file, server_name, ip, ntp)
         if wifi or wifi_file or wifi_open:
             values["ssid"], values["psk"] = order.wifi(wifi, wifi_file, wifi_open)
-        if cloud:
-            order.check_url(cloud)
-            values["cloud_url"] = cloud
-        if part_id:
-            values["part_id"] = part_id
-        if secret_file:
-            values["secret"] = order.read_secret(secret_file)
-        if server_name is not None:
-            values["server_name"] = server_name or None
-        if ip is not None:
-            order.check_ip(ip)
-            values["ifconfig"] = ip or None
-        if ntp is not None:
-            values["ntp"] = ntp or None
         files = order.ca_files(order.read_file(ca, "the CA file"), str(ca)) if ca else None
         if raw is None and not values and not files:
             fail("nothing to push: give machine.json, or one of the options")
         order.check_values(values)
         with link.stopped(ports.choose(port)) as board:
+            if machine and config.has_little_room(board, values):
+                order.check_machine(raw, str(machine), size(heap), https=True)
             config.push(board, raw, values, files)
             clock.set_from_pc(board)
     except (BoardError, ImageError) as e:
         fail(e)
     typer.echo("the board has the new configuration and starts again")
+
+
+def _values(cloud, part_id, secret_file, server_name, ip, ntp):
+    """{key of the NVS: text, None to remove it} of those that were given."""
+    from cistern_tools.image import order
+
+    values = {}
+    if cloud:
+        order.check_url(cloud)
+        values["cloud_url"] = cloud
+    if part_id:
+        values["part_id"] = part_id
+    if secret_file:
+        values["secret"] = order.read_secret(secret_file)
+    if server_name is not None:
+        values["server_name"] = server_name or None
+    if ip is not None:
+        order.check_ip(ip)
+        values["ifconfig"] = ip or None
+    if ntp is not None:
+        values["ntp"] = ntp or None
+    return values
 
 
 @config_app.command("pull")

@@ -36,6 +36,11 @@ for key in {keys!r}:
         pass
 print(json.dumps(found))
 """
+# Such as "Generic ESP32 module with ESP32", or "… with SPIRAM with ESP32".
+_NAME = """
+import json, sys
+print(json.dumps(getattr(sys.implementation, '_machine', '')))
+"""
 _REMOVE = """
 import os
 try:
@@ -70,6 +75,19 @@ def settings(board):
         namespace=NAMESPACE, size=_MAX_VALUE, keys=KEYS, mask=MASK, secrets=SECRETS
     )
     return board.ask(program)
+
+
+def is_plain(name):
+    """Whether a board with this name, which its MicroPython says, is a plain ESP32: one without
+    PSRAM, which has little room beside TLS.
+    """
+    return name.endswith(" with ESP32") and "SPIRAM" not in name
+
+
+def has_little_room(board, values):
+    """Whether a board is a plain ESP32 whose cloud, after values are pushed, is at https."""
+    cloud = values.get("cloud_url") or settings(board).get("cloud_url", "")
+    return cloud.startswith("https:") and is_plain(board.ask(_NAME))
 
 
 def pull(board):
