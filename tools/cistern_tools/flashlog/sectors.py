@@ -1,19 +1,11 @@
-"""Decodes the image of a flash log without the device: an implementation of docs/SPEC.md of its
-own.
+"""The sectors of a log and their records."""
 
-    log = read_image(Path("flash.bin").read_bytes())
-    for reading in log.readings(): ...     # dicts
-    for damage in log.damage: ...          # dicts: where, and what it means
-
-Nothing here shares code with the firmware, so that either finds the other's mistakes.
-"""
-
-import json
 import re
 import struct
 from binascii import crc32
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+
+from cistern_tools.flashlog.log import FlashLog, Parcel
+from cistern_tools.flashlog.readings import read_definition
 
 MAGIC, VERSION = b"CSt", 1
 SECTOR_HEAD, RECORD_HEAD, PAGE = 32, 8, 256
@@ -32,192 +24,12 @@ REASONS = (
 )
 LOG_FULL, THINNED = 1, 2
 GIVEN_UP = {LOG_FULL: "given up", THINNED: "thinned"}
-NULL, FALSE, TRUE, INT, F32, F64, STRING, BYTES, TIME, STRUCT, LIST, U16, ANY, OPTIONAL = range(
-    1, 15
-)
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-DOUBTED_US = 2000000  # uncertainty of an anchor by a clock that was found wrong later
-
-
 # A sector of a log in a folder (lib/cistern/store/files.py).
 SECTOR_FILE = re.compile(r"\d{4}\.log", re.IGNORECASE | re.ASCII)
 
 
 class NotALogError(ValueError):
     """The image holds no Cistern log, or one of a version that this program does not know."""
-
-
-@dataclass
-class Parcel:
-    """A run of readings. name: "sector.index".
-
-    state: unsent, sent, set aside (refused by the cloud), given up (the log was full; the sector
-    is not erased yet) or thinned (the same, of a log that was nearly full).
-    """
-
-    name: str
-    block: int
-    boot: int
-    state: str
-    readings: int
-    definition: bytes
-    payload: bytes
-
-
-@dataclass
-class FlashLog:
-    """What an image holds. parcels: oldest first. anchors: {boot: (uptime_us, utc_us,
-    uncertainty_us)}.
-
-    losses: list of dicts (stream, reason, readings). damage: list of dicts (block, offset, what).
-    """
-
-    log_id: str
-    sectors: int
-    parcels: list = field(default_factory=list)
-    anchors: dict = field(default_factory=dict)
-    losses: list = field(default_factory=list)
-    damage: list = field(default_factory=list)
-
-    def readings(self):
-        """All readings, oldest parcel first; what does not decode is added to `damage`."""
-        for parcel in self.parcels:
-            try:
-                yield from self._decoded(parcel)
-            except (ValueError, IndexError, KeyError, TypeError, struct.error) as e:
-                what = f"parcel {parcel.name} has a good checksum but cannot be decoded: {e}"
-                self.damage.append({"block": parcel.block, "offset": None, "what": what})
-
-    def _decoded(self, parcel):
-        stream = read_definition(parcel.definition)
-        times = None
-        source = _Source(parcel.payload)
-        out = []
-        while source.pos < len(parcel.payload):
-            if times is None:
-                requested, latency = source.uint(), 0
-            else:
-                requested = times + stream["period_us"] + source.int()
-            times = requested
-            latency += source.int()
-            out.append(
-                {
-                    **{
-                        k: stream[k]
-                        for k in ("component_type", "component_name", "method", "params", "tags")
-                    },
-                    "parcel": parcel.name,
-                    "state": parcel.state,
-                    "boot": parcel.boot,
-                    "requested_uptime_us": requested,
-                    "received_uptime_us": requested + latency,
-                    "time_requested": self._utc(parcel.boot, requested),
-                    "time_received": self._utc(parcel.boot, requested + latency),
-                    "data": source.value(stream["shape"]),
-                }
-            )
-        if len(out) != parcel.readings:
-            raise ValueError(f"{len(out)} readings in it, {parcel.readings} announced")
-        return out
-
-    def _utc(self, boot, uptime_us):
-        anchor = self.anchors.get(boot)
-        if anchor is None or anchor[2] == DOUBTED_US:
-            return None
-        return (EPOCH + timedelta(microseconds=anchor[1] + uptime_us - anchor[0])).isoformat()
-
-
-class _Source:
-    def __init__(self, data):
-        self.data = data
-        self.pos = 0
-
-    def uint(self):
-        n = shift = 0
-        while True:
-            b = self.data[self.pos]
-            self.pos += 1
-            n |= (b & 127) << shift
-            shift += 7
-            if b < 128:
-                return n
-
-    def int(self):
-        n = self.uint()
-        return n >> 1 ^ -(n & 1)
-
-    def take(self, n):
-        data = self.data[self.pos : self.pos + n]
-        if len(data) < n:
-            raise ValueError("cut short")
-        self.pos += n
-        return data
-
-    def unpack(self, code):
-        return struct.unpack(code, self.take(struct.calcsize(code)))[0]
-
-    def string(self):
-        return self.take(self.uint()).decode()
-
-    def value(self, node):
-        """A value of a shape; None and absent differ, see ABSENT."""
-        if isinstance(node, int):
-            return self.any() if node == ANY else self.leaf(node)
-        code, *rest = node
-        if code == LIST:
-            return [self.value(n) for n in rest]
-        if code == OPTIONAL:
-            if self.data[self.pos] != STRUCT:
-                return self.any()
-            self.pos += 1
-        both = {key: self.value(n) for key, n in zip(rest[::2], rest[1::2], strict=True)}
-        return {k: v for k, v in both.items() if v is not ABSENT}
-
-    def leaf(self, code):
-        simple = {F32: "<f", F64: "<d", U16: "<H", FALSE: "<?"}
-        if code in simple:
-            return self.unpack(simple[code])
-        if code == INT:
-            return self.int()
-        if code == STRING:
-            return self.string()
-        if code == NULL:
-            return None
-        raise ValueError(f"unknown type {code}")
-
-    def any(self):
-        tag = self.unpack("<B")
-        if tag == 0:
-            return ABSENT
-        if tag in (FALSE, TRUE):
-            return tag == TRUE
-        if tag == STRUCT:
-            return {self.string(): self.any() for _ in range(self.uint())}
-        if tag == LIST:
-            return [self.any() for _ in range(self.uint())]
-        if tag == BYTES:
-            return self.take(self.uint())
-        if tag == TIME:
-            return EPOCH + timedelta(microseconds=self.int())
-        return self.leaf(tag)
-
-
-ABSENT = object()
-
-
-def read_definition(data):
-    """A definition as a dict: the stream's fields, period_us and shape (a tree of codes)."""
-    kind, name, method, params, tags, period_us, shape = json.loads(data)
-    kind = kind[1:] if kind.startswith("!") else "rdk:component:" + kind
-    return {
-        "component_type": kind,
-        "component_name": name,
-        "method": method,
-        "params": params,
-        "tags": tags,
-        "period_us": period_us,
-        "shape": shape,
-    }
 
 
 def read_folder(folder, sector_size=4096):
