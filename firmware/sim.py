@@ -5,6 +5,7 @@ import gc
 import json
 import os
 import sys
+import time
 
 SIGINT = 2
 LOOK_S = 0.1  # how often Ctrl-C is looked for
@@ -161,10 +162,14 @@ def main(settings):
 # Modules of Cistern are named in several ways; what CPython itself loads stays.
 known = sys.modules if sys.implementation.name == "cpython" else list(sys.modules)
 status = None
+begin = time.time()
 try:
     while status is None:
         gc.collect()
-        status = main(json.loads(os.getenv("CISTERN_SIM")))
+        settings = json.loads(os.getenv("CISTERN_SIM"))
+        if settings["seconds"]:
+            settings["seconds"] += begin - time.time()
+        status = main(settings)
 except MemoryError as e:
     text = "cistern sim: no memory, the board stops (%s): give a larger --heap" % e
     print(text, file=sys.stderr)

@@ -197,6 +197,16 @@ def test_the_latest_of_many_readings_come_at_once(tmp_path):
         assert per_reading < 130, "10 million readings should stay near one gigabyte"
 
 
+def test_a_table_that_is_cut_off_says_so_and_nothing_else(tmp_path):
+    fill(tmp_path, 2)
+    words = "query", "SELECT time FROM readings", "--data", str(tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-m", "cistern_tools", *words], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0 and "only the first 1000 rows" in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr, done.stderr
+
+
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
 COMMAND = "import typer; from cistern_tools.query import query; typer.run(query)"
 # A shell's background job, as CI may be, starts with Ctrl-C ignored.

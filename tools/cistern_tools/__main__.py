@@ -1,5 +1,20 @@
-"""python -m cistern_tools: the same as the `cistern` command."""
+"""The `cistern` command; the same as python -m cistern_tools."""
 
-from cistern_tools.cli import main
+import sys
 
-main()
+INTERRUPTED = 130  # as a shell has it for a program that Ctrl-C ended
+
+
+def main() -> None:
+    """Run the command that the arguments name."""
+    try:
+        # Loading all commands takes a moment, in which Ctrl-C may come, too.
+        from cistern_tools.cli import main as command
+
+        command()
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+
+
+if __name__ == "__main__":
+    main()

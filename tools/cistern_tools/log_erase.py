@@ -8,6 +8,7 @@ import typer
 from cistern_tools import flashlog
 from cistern_tools.board import BoardError
 from cistern_tools.command import fail
+from cistern_tools.flashlock import FlashInUseError, hold
 
 SECTOR = 4096
 FEWEST = 4  # sectors of a log (docs/SPEC.md)
@@ -75,8 +76,12 @@ def _file(path, yes):
             f"{path} is no flash file: it has {size} bytes, and a flash is a whole number of "
             f"{SECTOR}-byte sectors, {FEWEST} at least"
         )
+    try:
+        held = hold(path)
+    except FlashInUseError as e:
+        fail(e)
     _ask(f"{path}, {size} bytes with {_content(path)}", yes)
-    with path.open("r+b") as file:
+    with open(held, "r+b") as file:
         for _ in range(size // SECTOR):
             file.write(b"\xff" * SECTOR)
     typer.echo(f"{path} is erased.")

@@ -61,13 +61,14 @@ def query(
         fail("choose one of --json and --csv")
     try:
         with contextlib.closing(connect(data)) as db:
-            columns, rows = run(db, sql)
-            if as_json:
-                write_json(sys.stdout, columns, rows)
-            elif as_csv:
-                write_csv(sys.stdout, columns, rows)
-            else:
-                _show(columns, rows)
+            columns, found = run(db, sql)
+            with contextlib.closing(found) as rows:  # before the database is
+                if as_json:
+                    write_json(sys.stdout, columns, rows)
+                elif as_csv:
+                    write_csv(sys.stdout, columns, rows)
+                else:
+                    _show(columns, rows)
     except (QueryError, StoreError) as e:
         fail(e)
     except BrokenPipeError:  # `| head` has seen enough

@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import json
+import os
+import shutil
 import signal
 import sys
 import time
@@ -175,7 +177,11 @@ async def _run(machine, data, host, port, seconds, models):
         finally:
             await _stop(process)
             await readers
-    _say(console, "stopped; what is not synced yet is on the board's flash for the next run")
+    problems = board.status.get("problems", ())
+    if any("RAM" in problem for problem in problems):
+        _say(console, "stopped; what is not synced yet was in RAM, and is lost")
+    else:
+        _say(console, "stopped; what is not synced yet is on the board's flash for the next run")
     if process.returncode:
         print("\n".join(board.log), file=sys.stderr)
         _say(console, f"the board ended with exit status {process.returncode}")
@@ -188,6 +194,14 @@ def _local(receiver):
     return receiver._replace(host=local.get(receiver.host, receiver.host)).url
 
 
+def _command():
+    """How the user starts this program here."""
+    if shutil.which("cistern"):
+        return "cistern"
+    beside = Path(sys.executable).with_name("cistern")
+    return os.path.relpath(beside) if beside.exists() else f"{sys.executable} -m cistern_tools"
+
+
 async def _watch(console, cloud_dir, board, process, seconds):
     """Show the board until it ends or the user stops it."""
     stop = asyncio.Event()
@@ -196,8 +210,9 @@ async def _watch(console, cloud_dir, board, process, seconds):
         loop.add_signal_handler(number, stop.set)
     ended = asyncio.create_task(process.wait())
     stopped = asyncio.create_task(stop.wait())
-    hint = f'cistern query "SELECT * FROM readings ORDER BY time DESC LIMIT 10" --data {cloud_dir}'
-    _say(console, f"ask the data while it arrives: .venv/bin/{hint}")
+    query = '"SELECT * FROM readings ORDER BY time DESC LIMIT 10"'
+    hint = f"{_command()} query {query} --data {cloud_dir}"
+    _say(console, f"ask the data while it arrives: {hint}")
     live = Live(console=console, auto_refresh=False) if console.is_terminal else None
     with live or contextlib.nullcontext():
         shown = 0
@@ -263,10 +278,15 @@ def _screen(board, latest, width):
 
 
 def _losses(status):
-    """A line for each stream that lost readings since the log began, by reason."""
+    """A line for each thing that the board runs without, and for each stream that lost readings
+    since the log began, by reason.
+    """
     return [
-        f"lost of {name}: " + ", ".join(f"{n:,} {reason}" for reason, n in sorted(by.items()))
-        for name, by in sorted(status.get("losses", {}).items())
+        *status.get("problems", ()),
+        *(
+            f"lost of {name}: " + ", ".join(f"{n:,} {reason}" for reason, n in sorted(by.items()))
+            for name, by in sorted(status.get("losses", {}).items())
+        ),
     ]
 
 

@@ -4,23 +4,21 @@ the power.
 
 import enum
 import os
-import signal
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from cistern_tools import paths, texts
+from cistern_tools import paths, simstop, texts
+from cistern_tools.command import fail, size
 from cistern_tools.command import seconds as duration
-from cistern_tools.command import size
+from cistern_tools.flashlock import FlashInUseError, hold
 from cistern_tools.image import ImageError, order
 from cistern_tools.simboard import SimError, board
 
 # Less than this not even the board's program fits into.
 LEAST_HEAP = 24 * 1024
 HEAP = 160 * 1024
-# Where the board sees the signals that wait for it (firmware/sim.py).
-PROCESS = Path("/proc/self/status")
 
 
 class Runtime(enum.StrEnum):
@@ -95,7 +93,7 @@ def sim(
         "json": as_json,
         "log_level": log_level.value,
         "models": str(models) if models else None,
-        "blocked": runtime is Runtime.MICROPYTHON and PROCESS.exists(),
+        "blocked": runtime is Runtime.MICROPYTHON and simstop.can_block(),
     }
     if runtime is Runtime.MICROPYTHON and size(heap) < LEAST_HEAP:
         raise typer.BadParameter(
@@ -110,8 +108,14 @@ def sim(
         command, environment = board(runtime, size(heap), settings, program)
     except SimError as e:
         raise typer.BadParameter(str(e)) from None
+    try:
+        held = hold(flash)
+    except FlashInUseError as e:
+        fail(e)
+    except OSError as e:
+        fail(f"--flash {flash}: {e.strerror or e}")
     if settings["blocked"]:
-        signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT,))
+        simstop.block(held)
     os.execvpe(command[0], command, environment)
 
 

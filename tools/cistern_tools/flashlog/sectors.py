@@ -69,6 +69,8 @@ def read_image(image, sector_size=4096):
         raise NotALogError(
             "no sector of a Cistern log in it: give the image of the log's partition, "
             f"from its first byte, in sectors of {sector_size} bytes"
+            if image.strip(b"\xff")
+            else "it is empty: erased, and no board has begun a log in it"
         )
     log = FlashLog(sorted(ids)[0], blocks)
     if len(ids) > 1:

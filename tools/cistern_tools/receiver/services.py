@@ -72,11 +72,13 @@ class Auth(AuthServiceBase):
                 kind,
                 request.entity[:128],
             )
-            what = "part id or secret" if kind == accounts.ROBOT_SECRET else "key id or key"
             raise GRPCError(
                 Status.PERMISSION_DENIED,
-                f"failed to authenticate: wrong {what}; compare it with the receiver's "
-                f"(cistern {'part' if kind == accounts.ROBOT_SECRET else 'apikey'} list)",
+                "failed to authenticate: wrong part id or secret; at the receiver, cistern part "
+                "list has the ids, and cistern part add --replace makes another secret"
+                if kind == accounts.ROBOT_SECRET
+                else "failed to authenticate: wrong key id or key; at the receiver, cistern "
+                "apikey list has the ids, and cistern apikey add makes another key",
             )
         stream.peer.trust()
         if kind == accounts.ROBOT_SECRET:
