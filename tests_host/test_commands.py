@@ -77,6 +77,8 @@ BAD = [
     "sim machine.json --cloud http://x --part-id p --secret-file nosuch",
     "sim machine.json --cloud http://x --part-id p --secret-file random.bin",
     "sim machine.json --cloud https://x --part-id p --secret-file good.secret --ca text",
+    "sim machine.json --cloud https://x --part-id p --secret-file good.secret",
+    "sim machine.json --offline --cloud https://x:1",
     "sim machine.json --offline --heap 20K",
     "sim machine.json --offline --heap much",
     "sim machine.json --offline --flash folder",
@@ -191,6 +193,19 @@ def test_the_table_of_bad_input_has_every_command():
 def test_flash_speaks_of_the_file_before_it_looks_for_a_port(home):
     assert call("flash", "nosuch.bin").stderr == "cistern: nosuch.bin: No such file or directory\n"
     assert call("flash", "text").stderr.startswith("cistern: text: ")
+
+
+def test_sim_refuses_a_cloud_that_it_could_not_verify_and_one_beside_offline(home):
+    board = ["sim", "machine.json", "--for", "1"]
+    cloud = [*board, "--part-id", "p", "--secret-file", "good.secret", "--cloud"]
+    said = call(*cloud, "https://localhost:1").stderr
+    assert "give --ca FILE" in said
+    said = call(*cloud, "https://localhost:1", "--ca", "machine.json").stderr
+    assert "machine.json is no certificate" in said and "ParseError" not in said
+    said = call(*cloud, "http://localhost:1", "--offline").stderr
+    assert "leave out --cloud, --part-id, --secret-file" in said
+    assert "leave out --server-name" in call(*board, "--offline", "--server-name", "x").stderr
+    assert not (home / "flash.bin").exists()
 
 
 @pytest.mark.parametrize("words", COMMANDS)

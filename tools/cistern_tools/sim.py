@@ -99,7 +99,9 @@ def sim(
         raise typer.BadParameter(
             f"a heap of {heap} is too small for the board's program: a plain ESP32 has 147K"
         )
-    if not offline:
+    if offline:
+        _nothing_of_a_cloud(cloud, ca, server_name, part_id, secret_file)
+    else:
         settings["cloud"] = _cloud(cloud, ca, server_name, part_id, secret_file)
     if flash.is_dir():
         raise typer.BadParameter(f"--flash {flash} is a folder: name a file")
@@ -119,16 +121,26 @@ def sim(
     os.execvpe(command[0], command, environment)
 
 
-def _cloud(url, ca, server_name, part_id, secret_file):
-    missing = [
-        name
-        for name, value in (
-            ("--cloud", url),
-            ("--part-id", part_id),
-            ("--secret-file", secret_file),
+def _nothing_of_a_cloud(url, ca, server_name, part_id, secret_file):
+    """Refuse what a board without a cloud has no use for."""
+    options = {
+        "--cloud": url,
+        "--ca": ca,
+        "--server-name": server_name,
+        "--part-id": part_id,
+        "--secret-file": secret_file,
+    }
+    given = [name for name, value in options.items() if value]
+    if given:
+        raise typer.BadParameter(
+            f"with --offline the board has no cloud: leave out {', '.join(given)}, or leave out "
+            "--offline to sync"
         )
-        if not value
-    ]
+
+
+def _cloud(url, ca, server_name, part_id, secret_file):
+    wanted = {"--cloud": url, "--part-id": part_id, "--secret-file": secret_file}
+    missing = [name for name, value in wanted.items() if not value]
     if missing:
         raise typer.BadParameter(f"give {', '.join(missing)}, or --offline")
     try:
@@ -136,7 +148,7 @@ def _cloud(url, ca, server_name, part_id, secret_file):
             raise typer.BadParameter(f"{secret_file} is empty: cistern part add writes a secret")
         if ca:
             order.ca_files(order.read_file(ca, "the CA file"), str(ca))
-        order.check_url(url)
+        order.check_cloud(url, ca, part_id)
     except OSError as e:
         raise typer.BadParameter(f"{e.filename}: {e.strerror}") from None
     except (texts.TextError, ImageError) as e:

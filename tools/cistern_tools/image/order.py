@@ -128,11 +128,22 @@ def ca_files(raw, name="the CA file"):
         found = x509.load_pem_x509_certificates(raw)
     except texts.TextError as e:
         raise ImageError(str(e)) from None
-    except ValueError as e:
-        raise ImageError(f"{name} holds no certificate in PEM or DER: {e}") from None
+    except ValueError:
+        raise ImageError(_no_certificate(raw, name)) from None
     if len(found) == 1:
         return {"/ca.der": found[0].public_bytes(Encoding.DER)}
     return {"/ca.pem": b"".join(c.public_bytes(Encoding.PEM) for c in found)}
+
+
+def _no_certificate(raw, name):
+    """What is wrong with a CA file of which no certificate can be read."""
+    if b"-----BEGIN CERTIFICATE" in raw:
+        return f"{name} holds a certificate that is damaged or cut off: copy the file again"
+    kind = "holds a key and no certificate" if b"KEY-----" in raw else "is no certificate"
+    return (
+        f"{name} {kind} (PEM or DER): give the certificate that the cloud's was signed with; "
+        "cistern cloud keeps its own in .cistern/cloud/tls/ca.pem"
+    )
 
 
 def read_secret(path):
