@@ -8,6 +8,8 @@ import urllib.parse
 
 import pytest
 import typer
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 from typer.testing import CliRunner
 
 from cistern_tools import devca
@@ -29,10 +31,10 @@ def call(*arguments, fails=False):
 
 
 def test_a_part_gets_a_secret_file_that_lets_it_in(tmp_path):
-    data, secret = tmp_path / "cloud", tmp_path / "board" / "secret"
-    assert f"its new secret is in {secret}" in call(
-        "part", "add", PART, "--data", data, "--secret-file", secret
-    )
+    data, secret = tmp_path / "cloud", tmp_path / "the board" / "secret"
+    said = call("part", "add", PART, "--data", data, "--secret-file", secret)
+    assert f"part {PART} added; its new secret is in {secret}" in said
+    assert f"--part-id {PART} --secret-file '{secret}'" in said, "to be copied into a shell"
     assert stat.S_IMODE(secret.stat().st_mode) == 0o600
     text = secret.read_text().strip()
     assert len(text) >= 40
@@ -59,7 +61,8 @@ def test_another_secret_needs_replace_and_a_bad_one_is_refused(tmp_path):
     secret.write_text("second secret")
     again = ("part", "add", PART, "--data", tmp_path, "--secret-file", secret)
     assert "--replace" in call(*again, fails=True)
-    assert "added" in call(*again, "--replace")
+    assert f"part {PART} has another secret now" in call(*again, "--replace")
+    assert "is there already" in call(*again, "--replace")
     for bad in (b"", b"short", b"x" * 5000, b"\xff" * 20):
         secret.write_bytes(bad)
         assert str(secret) in call(*again, fails=True)
@@ -105,7 +108,7 @@ def test_options_that_contradict_or_cannot_work_are_refused(tmp_path):
     wrong = call(
         *data, "--cert", files.certificate, "--key", tmp_path / "tls" / "ca.key", fails=True
     )
-    assert "cannot be used" in wrong
+    assert f"{files.certificate} and {tmp_path}/tls/ca.key do not belong together" in wrong
     missing = call(*data, "--cert", tmp_path / "none", "--key", tmp_path / "none", fails=True)
     assert f"{tmp_path}/none" in missing
     for listen in ("localhost", "localhost:x", ":70000", "1.2.3.4:-1"):
@@ -114,6 +117,34 @@ def test_options_that_contradict_or_cannot_work_are_refused(tmp_path):
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         assert "in use" in call(*data, "--listen", address, fails=True)
     assert "192.0.2.1" in call(*data, "--listen", "192.0.2.1:0", fails=True)
+
+
+def test_the_file_that_is_no_certificate_or_key_is_named(tmp_path):
+    files, other = devca.ensure(tmp_path / "own"), tmp_path / "machine.json"
+    other.write_text("{}")
+    certificate = x509.load_pem_x509_certificate(files.certificate.read_bytes())
+    der = tmp_path / "server.der"
+    der.write_bytes(certificate.public_bytes(serialization.Encoding.DER))
+    key = serialization.load_pem_private_key(files.key.read_bytes(), None)
+    locked = tmp_path / "locked.key"
+    locked.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.BestAvailableEncryption(b"pass"),
+        )
+    )
+    for cert, key_file, words in (
+        (other, files.key, f"{other} is no certificate in PEM"),
+        (der, files.key, f"{der} is no certificate in PEM"),
+        (files.key, files.certificate, f"{files.key} is no certificate in PEM"),
+        (files.certificate, other, f"{other} is no private key in PEM"),
+        (files.certificate, locked, f"{locked} is encrypted"),
+        (files.certificate, tmp_path, f"{tmp_path}: Is a directory"),
+    ):
+        options = ("--data", tmp_path / "cloud", "--cert", cert, "--key", key_file)
+        said = call("cloud", *options, fails=True)
+        assert words in said and "SSL" not in said
 
 
 def test_a_certificate_of_ones_own_is_used(tmp_path):

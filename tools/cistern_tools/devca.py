@@ -59,6 +59,32 @@ def ensure(folder, names=()):
     return files
 
 
+def check_pair(certificate_file, key_file):
+    """Raises ValueError, which says what is wrong, unless the files are a certificate and its
+    private key in PEM, as a server needs them; and OSError where one cannot be read.
+    """
+    raw, key_raw = Path(certificate_file).read_bytes(), Path(key_file).read_bytes()
+    try:
+        certificate = x509.load_pem_x509_certificate(raw)
+    except ValueError:
+        raise ValueError(f"{certificate_file} is no certificate in PEM") from None
+    try:
+        key = serialization.load_pem_private_key(key_raw, None)
+    except TypeError:
+        raise ValueError(
+            f"{key_file} is encrypted: give a private key without a passphrase"
+        ) from None
+    except UnsupportedAlgorithm:
+        return  # OpenSSL will say whether it can use it
+    except ValueError:
+        raise ValueError(f"{key_file} is no private key in PEM") from None
+    if certificate.public_key() != key.public_key():
+        raise ValueError(
+            f"{certificate_file} and {key_file} do not belong together: the first "
+            "certificate in the one file must be that of the key in the other"
+        )
+
+
 def part_certificate(folder, part):
     """Returns (certificate, key) in PEM for the local server of a part, `<part>.cistern.local`."""
     folder = Path(folder)

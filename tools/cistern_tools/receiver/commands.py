@@ -5,8 +5,10 @@ import contextlib
 import json
 import logging
 import os
+import shlex
 import signal
 import socket
+import ssl
 import sys
 import time
 from pathlib import Path
@@ -14,6 +16,7 @@ from typing import Annotated
 
 import typer
 
+from .. import devca
 from ..command import address, fail
 from . import accounts
 from .accounts import AccountError, Accounts
@@ -108,9 +111,12 @@ def _tls(data, host, cert, key, plaintext, names):
         return None, None
     if cert is not None:
         try:
+            devca.check_pair(cert, key)
             return tls_context(cert, key), None
-        except OSError as e:
-            fail(f"--cert {cert} --key {key} cannot be used: {e}")
+        except ValueError as e:
+            fail(e)
+        except ssl.SSLError as e:
+            fail(f"--cert {cert} --key {key} cannot be used: OpenSSL says {e.reason or e}")
     reachable = [*names, *own_names(host)]
     return dev_tls_context(data, reachable)
 
@@ -193,9 +199,17 @@ def part_add(
     with _accounts(data, make=True) as known:
         path = secret_file or data / "secrets" / part_id
         made = accounts.ensure_secret_file(path)
-        added = known.add_part(part_id, accounts.read_secret_file(path), replace)
-        state = "added" if added else "is there already"
+        before = known.knows_part(part_id)
+        changed = known.add_part(part_id, accounts.read_secret_file(path), replace)
+        state = "added"
+        if before:
+            state = "has another secret now" if changed else "is there already"
         typer.echo(f"part {part_id} {state}; its {'new ' if made else ''}secret is in {path}")
+        typer.echo(
+            f"For cistern image build and cistern sim: --part-id {part_id} "
+            f"--secret-file {shlex.quote(str(path))}, and what cistern cloud prints: --cloud URL, "
+            "--ca FILE"
+        )
 
 
 @part_app.command("list")
