@@ -152,6 +152,7 @@ def test_a_plain_board_is_not_given_what_leaves_tls_no_room(board, monkeypatch, 
         ("Generic ESP32 module with SPIRAM with ESP32", False),
         ("ESP32C3 module with ESP32C3", False),
         ("LILYGO TTGO LoRa32 with ESP32", True),
+        ("Cistern for ESP32 with ESP32", False),
         ("", False),
     ],
 )

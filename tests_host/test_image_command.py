@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from chip_stand_in import images
 from cistern_tools import devca, paths
 from cistern_tools.cli import app
-from cistern_tools.image import ImageError, boards, library, order
+from cistern_tools.image import ImageError, boards, firmware, library, order
 from support import EXAMPLES
 
 GREENHOUSE = EXAMPLES / "greenhouse.json"
@@ -80,6 +80,32 @@ def test_a_machine_that_leaves_tls_no_room_is_refused_over_https_only(call, tmp_
     assert call(machine=weather, heap="2M").exit_code == 0
 
 
+def test_a_board_of_own_firmware_is_not_judged_as_one_with_stock_firmware(
+    call, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(library, "files", images.code)
+    machine = EXAMPLES / "vehicle.json"
+    made = call(machine=machine, board="CISTERN_ESP32")
+    assert made.exit_code == 0, made.output
+    said = " ".join(made.output.split())
+    assert "has no Cistern in it" in said and "make firmware BOARD=CISTERN_ESP32" in said
+    # Firmware that has Cistern, as the list of frozen modules in it tells.
+    monkeypatch.setattr(firmware, "_FROZEN", b"MicroPython v1.25.0")
+    for board in ("CISTERN_ESP32", "esp32_generic"):
+        made = call(machine=machine, board=board)
+        assert made.exit_code == 0 and "has no Cistern" not in made.output, made.output
+
+
+def test_the_heap_of_own_firmware_is_the_documented_one():
+    page = (paths.ROOT / "docs" / "FIRMWARE.md").read_text()
+    for number in (74_016, 17_296):
+        assert f"{number:,} bytes" in page
+    heap = boards.load("CISTERN_ESP32").heap
+    assert heap == boards.load("esp32_generic").heap + 74_016 - 17_296 + 31 * 1024
+    assert f"`--heap {heap // 1024}K`" in page
+    assert boards.load("CISTERN_ESP32_C3").heap == heap - 31 * 1024
+
+
 def test_the_network_can_come_from_the_environment(monkeypatch):
     monkeypatch.setenv("CISTERN_WIFI", f"office:{images.PSK}")
     assert order.wifi() == ("office", images.PSK)
@@ -102,7 +128,9 @@ def test_an_open_network_is_warned_of(call, monkeypatch):
         ({"machine": "nowhere.json"}, "nowhere.json cannot be read"),
         ({"cloud": "cloud.example"}, "is no cloud URL"),
         ({"ca": None}, "give --ca FILE"),
-        ({"ca": GREENHOUSE}, "holds no certificate"),
+        ({"ca": GREENHOUSE}, "greenhouse.json is no certificate (PEM or DER): give the"),
+        ({"ca": "tls/ca.key"}, "ca.key holds a key and no certificate (PEM or DER): give the"),
+        ({"ca": "cut.pem"}, "cut.pem holds a certificate that is damaged or cut off"),
         ({"wifi_file": None}, "no Wi-Fi network"),
         ({"wifi": "a:12345678"}, "give one of --wifi"),
         ({"secret_file": "nowhere"}, "the secret nowhere cannot be read"),
@@ -111,10 +139,14 @@ def test_an_open_network_is_warned_of(call, monkeypatch):
         ({"ip": "192.168.4.7/255.255.255.0/192.168.4.1/300.1.1.1"}, "300.1.1.1"),
     ],
 )
-def test_what_is_missing_or_wrong_is_said_and_nothing_is_written(call, tmp_path, changes, words):
+def test_what_is_missing_or_wrong_is_said_and_nothing_is_written(
+    call, tmp_path, monkeypatch, changes, words
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "cut.pem").write_bytes((tmp_path / "tls" / "ca.pem").read_bytes()[:300])
     made = call(**changes)
     assert made.exit_code == 1, made.output
-    assert words in made.output
+    assert words in made.output and "ParseError" not in made.output
     assert not (tmp_path / "flash.bin").exists()
 
 

@@ -216,10 +216,10 @@ def _room_for_https(text, heap, models):
     yield (
         "error",
         f"components[{fits}]",
-        "over https there is no memory for TLS beside this machine on a plain ESP32, which has "
-        f"room for the first {fits} of {len(components)} components. Leave out "
-        f"{', '.join(map(repr, rest))}, sync over http in a network that you trust (cistern cloud "
-        "--plaintext), or give --heap for a board with PSRAM or firmware of your own "
+        "over https there is no memory for TLS beside this machine on a plain ESP32 with stock "
+        f"firmware, which has room for the first {fits} of {len(components)} components. Leave "
+        f"out {', '.join(map(repr, rest))}, sync over http in a network that you trust (cistern "
+        "cloud --plaintext), or give --heap for a board with PSRAM or firmware of your own "
         "(docs/FIRMWARE.md)",
     )
 

@@ -78,10 +78,11 @@ def settings(board):
 
 
 def is_plain(name):
-    """Whether a board with this name, which its MicroPython says, is a plain ESP32: one without
-    PSRAM, which has little room beside TLS.
+    """Whether a board with this name, which its MicroPython says, is a plain ESP32 that has little
+    room beside TLS: one without PSRAM, and without the firmware of boards/CISTERN_ESP32.
     """
-    return name.endswith(" with ESP32") and "SPIRAM" not in name
+    own = name.startswith("Cistern for ")
+    return name.endswith(" with ESP32") and "SPIRAM" not in name and not own
 
 
 def has_little_room(board, values):

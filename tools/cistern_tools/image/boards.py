@@ -13,9 +13,13 @@ from cistern_tools.judge import HEAP
 from cistern_tools.paths import ROOT
 
 FOLDER = ROOT / "boards"
-# mpy-cross's names of the machine code that a chip runs (docs/reference/mpyfiles.rst).
 # The smallest PSRAM that is sold with an ESP32: 2 MB.
 PSRAM = 2 * 1024 * 1024
+# With Cistern frozen in the firmware its code takes less heap by this, and ESP-IDF leaves an ESP32
+# this without Bluetooth: docs/FIRMWARE.md has both.
+FROZEN = 74_016 - 17_296
+BLUETOOTH = 31 * 1024
+# mpy-cross's names of the machine code that a chip runs (docs/reference/mpyfiles.rst).
 ARCHITECTURES = {
     "esp32": "xtensawin",
     "esp32s2": "xtensawin",
@@ -27,7 +31,8 @@ ARCHITECTURES = {
 
 class Board(NamedTuple):
     """name: of its folder; chip: as esptool calls it; product: for people; heap: bytes that
-    Python has with Wi-Fi up.
+    Python has with Wi-Fi up, where Cistern's code is in the heap: more by what the code would take
+    where it is not. own: whether the board is for firmware of one's own, with Cistern frozen.
     """
 
     name: str
@@ -35,6 +40,7 @@ class Board(NamedTuple):
     product: str
     table: partitions.Table
     heap: int = HEAP
+    own: bool = False
 
     @property
     def architecture(self):
@@ -63,5 +69,14 @@ def load(name, folder=FOLDER):
     if chip not in ARCHITECTURES:
         raise ImageError(f"board {name}: no image is made for the chip {chip}")
     table = partitions.read_csv(table, f"{name}/partitions.csv")
-    heap = PSRAM if "External RAM" in about.get("features", ()) else HEAP
-    return Board(name, chip, about.get("product", name), table, heap)
+    own = "firmware" not in about  # that of MicroPython which the board is for
+    heap = _heap(chip, "External RAM" in about.get("features", ()), own)
+    return Board(name, chip, about.get("product", name), table, heap, own)
+
+
+def _heap(chip, psram, own):
+    if psram:
+        return PSRAM
+    if not own:
+        return HEAP
+    return HEAP + FROZEN + (BLUETOOTH if chip == "esp32" else 0)

@@ -65,20 +65,29 @@ def image_build(
 ) -> None:
     """Make the image of a board's whole flash. It holds secrets: only you can read the file."""
     from cistern_tools.image import boards, order
+    from cistern_tools.image import firmware as firmwares
     from cistern_tools.image.build import build
 
     try:
         kind = boards.load(board)
         network = order.wifi(wifi, wifi_file, wifi_open)
         raw = order.read_file(machine, "the machine configuration")
-        https = cloud.startswith("https:") and kind.chip == "esp32"
-        room = size(heap) if heap else kind.heap
-        warnings = order.check_machine(raw, str(machine), room, https)
+        micropython = order.read_file(firmware, "the firmware")
+        frozen = firmwares.read(micropython, firmware.name).has_cistern
+        own = kind.own or frozen
+        https = cloud.startswith("https:") and kind.chip == "esp32" and not own
+        usual = kind.heap if own == kind.own else kind.heap + boards.FROZEN
+        warnings = order.check_machine(raw, str(machine), size(heap) if heap else usual, https)
+        if own and not frozen:
+            warnings.append(
+                f"{firmware.name} has no Cistern in it, and board {board} is for firmware that "
+                f"has: make firmware BOARD={board} makes it (docs/FIRMWARE.md). Where code takes "
+                "heap there may be no memory to sync over https"
+            )
         ordered = _order(
             raw, network, cloud, part_id, secret_file, ca, server_name, ip, ntp, warnings
         )
-        raw = order.read_file(firmware, "the firmware")
-        image = build(ordered, kind, raw, firmware.name)
+        image = build(ordered, kind, micropython, firmware.name)
     except ImageError as e:
         fail(e)
     for warning in warnings:

@@ -17,6 +17,9 @@ _CHIP_ID_AT = 12
 _HEADER = 24
 _PYTHON = re.compile(rb"MicroPython v((\d+)\.(\d+)[^ \0]*) on (\d{4}-\d\d-\d\d)")
 _MACHINE = re.compile(rb"\0\0?; ([ -~]{4,80})\0")
+# In the names of frozen modules, as MicroPython's tools/mpy-tool.py writes them, where
+# firmware/manifest.py froze Cistern.
+_FROZEN = b"\0cistern/app.py\0"
 _UNITS = {"KB": 1024, "MB": 1024 * 1024}
 
 
@@ -36,6 +39,11 @@ class Firmware(NamedTuple):
     number: tuple
     date: str
     machine: str
+
+    @property
+    def has_cistern(self):
+        """Whether Cistern is frozen in it."""
+        return _FROZEN in self.app
 
     @property
     def mpy_version(self):
