@@ -1,4 +1,6 @@
-"""docs/CONFIG.md has every attribute with its default, and the words that are really said."""
+"""docs/CONFIG.md has every attribute with its default, and the words that are really said; README
+has the figures that `cistern check` prints.
+"""
 
 import json
 import re
@@ -8,8 +10,12 @@ import pytest
 from cistern import config
 from cistern.config import explain, planner, scan
 from cistern.resources import catalog
-from support import ROOT
+from cistern_tools import check, mpy, paths
+from cistern_tools.flashlog import sectors
+from cistern_tools.judge import HEAP, judge
+from support import EXAMPLES, ROOT
 
+README = (ROOT / "README.md").read_text()
 PAGE = (ROOT / "docs" / "CONFIG.md").read_text()
 
 
@@ -102,6 +108,7 @@ def every_mistake():
                 "type": "data_manager",
                 "attributes": {
                     "sync_interval_mins": -1,
+                    "capture_dir": 5,
                     "tags": ["no way"],
                     "selective_syncer_name": "x",
                     "delete_data_on_part_deletion": True,
@@ -150,8 +157,86 @@ def test_what_is_said_is_on_the_page_with_its_level():
         text = re.sub(r"^(-?\d+|\"(10|no way|-|s)\"|an? (list|object)) is ", "VALUE is ", text)
         text = re.sub(r'components\[0\] "s"\.service_configs\S+\]', "PATH", text)
         text = re.sub(r"have \d+ bytes", "have N bytes", text)
-        text = re.sub(r"^VALUE is not a number.*", "VALUE is not a string`, `a number`", text)
+        kinds = "VALUE is not a string`, `a number`"
+        text = re.sub(r"^VALUE is not a (string|number).*", kinds, text)
         text = re.sub(r"; (known: |did you mean ).*", "", text)
         text = re.sub(r"^missing: give .*", "missing: give", text)
         lines = [line for line in table.splitlines() if text in line]
         assert any(f"| {p.level} |" in line for line in lines), (p, text)
+
+
+def test_every_reason_of_a_loss_is_on_the_page():
+    table = section("Collectors")
+    for reason in sectors.REASONS:
+        assert f"| `{reason}` |" in table, reason
+
+
+def judged(name, https=False):
+    """The Judgement of an example, and its report's figures of the flash."""
+    raw = (EXAMPLES / name).read_bytes()
+    found = judge(raw, name, HEAP, https=https)
+    return found, check._flash(found.forecast, 1024 * 1024)
+
+
+def figures(name):
+    """The cells of README's table of lifetimes that `cistern check` of an example gives."""
+    _, flash = judged(name)
+    full = check.duration(flash["seconds_until_full_offline"])
+    # README has no seconds beside minutes.
+    full = re.sub(r"(?<=min) \d+ s$", "", full)
+    return [check.amount(flash["bytes_per_day"]), full, f"{flash['lifetime_years']:.1f} years"]
+
+
+@pytest.mark.parametrize("name", ["greenhouse.json", "weather.json"])
+def test_readme_has_the_lifetimes_that_check_prints(name):
+    table = README.partition("### How long it lasts")[2]
+    (row,) = (x for x in table.splitlines() if x.startswith(f"| `examples/{name}`"))
+    assert [cell.strip() for cell in row.split("|")[2:5]] == figures(name)
+
+
+@pytest.mark.skipif(
+    mpy.host_architecture() is None or paths.micropython() is None or paths.is_chosen(),
+    reason="no MicroPython for this machine that loads machine code",
+)
+@pytest.mark.parametrize(
+    "name", ["greenhouse.json", "weather.json", "vehicle.json", "try-out.json"]
+)
+def test_readme_says_what_of_the_examples_fits_over_https(name):
+    (cell,) = re.findall(rf"^\| `examples/{name}` \| ([^|]+) \|$", README, re.M)
+    said = [p["message"] for p in judged(name, https=True)[0].errors]
+    if cell == "fits":
+        assert said == []
+    else:
+        assert len(said) == 1 and cell in said[0], said
+
+
+@pytest.mark.skipif(
+    mpy.host_architecture() is None or paths.micropython() is None or paths.is_chosen(),
+    reason="no MicroPython for this machine that loads machine code",
+)
+@pytest.mark.parametrize(
+    ("model", "attributes"), [("dht22", {"pin": 4}), ("bme280", {"i2c_bus": "i2c0"})]
+)
+def test_two_sensors_that_readme_calls_too_much_over_https_are(model, attributes):
+    assert "a `board`, a `ds18b20` and a `dht22` or `bme280` at 0.1 Hz are too much" in README
+    i2c = {"i2cs": [{"name": "i2c0", "data_pin": 21, "clock_pin": 22}]}
+    board = {"name": "b", "type": "board", "model": "esp32", "attributes": i2c}
+    reading = {"method": "Readings", "capture_frequency_hz": 0.1}
+    sensors = [
+        {
+            "name": kind,
+            "type": "sensor",
+            "model": kind,
+            "attributes": given,
+            "service_configs": [
+                {"type": "data_manager", "attributes": {"capture_methods": [reading]}}
+            ],
+        }
+        for kind, given in (("ds18b20", {"pin": 13}), (model, attributes))
+    ]
+    machine = {
+        "components": [board, *sensors],
+        "services": [{"name": "dm", "type": "data_manager"}],
+    }
+    (error,) = judge(json.dumps(machine).encode(), "machine.json", HEAP, https=True).errors
+    assert "room for the first 2 of 3 components" in error["message"]

@@ -670,7 +670,11 @@ def test_wrong_kinds_of_values_refuse_what_they_stand_in():
             "services[0].attributes.mongo_capture_config",
             "object",
         ),
-        (machine(capture_dir=5), "services[0].attributes.capture_dir", "5 is not a string"),
+        (
+            machine(capture_dir=5),
+            "services[0].attributes.capture_dir",
+            "5 is not a string; it is left out",
+        ),
         (
             machine(additional_sync_paths=[5]),
             "services[0].attributes.additional_sync_paths[0]",

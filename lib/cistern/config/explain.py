@@ -149,8 +149,10 @@ def _last(path):
 
 def _default(path, default):
     """What a data manager runs with instead; other entries are refused."""
-    if not path.startswith("services") or default in ("", (), {}):
+    if not path.startswith("services"):
         return ""
+    if default in ("", (), {}):
+        return "; it is left out"
     return "; %s is used" % _show(default)
 
 
