@@ -5,6 +5,7 @@ import csv
 import io
 import json
 import os
+import re
 import signal
 import sqlite3
 import stat
@@ -17,6 +18,7 @@ import typer
 from typer.testing import CliRunner
 
 from cistern_tools import query as module
+from cistern_tools.paths import ROOT
 from cistern_tools.query import query
 from cistern_tools.receiver.store import Reading, Store, Upload, database_path
 from receiver_support import PART, T0, reading, run, running, upload
@@ -272,3 +274,34 @@ def test_wide_rows_on_a_terminal_are_shown_one_below_the_other(data, monkeypatch
     printed = capsys.readouterr()
     assert printed.out.count("\n") == module.TABLE_ROWS + 1
     assert "only the first" in printed.err
+
+
+def test_each_query_in_the_docs_gives_values(tmp_path):
+    """Of readings as the example greenhouse takes them."""
+    page = (ROOT / "docs" / "CLOUD.md").read_text()
+    queries = [
+        re.sub(r"^--.*\n", "", one.strip())
+        for block in re.findall(r"```sql\n(.*?)```", page, re.S)
+        for one in block.split(";\n")
+        if one.strip()
+    ]
+    # That of losses has a test of its own, those of Parquet are for other programs.
+    queries = [one for one in queries if "FROM losses" not in one and ".parquet" not in one]
+    assert len(queries) == 5
+    start = 1_780_000_000 * 10**9  # after the time that a query names
+
+    async def main():
+        async with running(tmp_path) as (_, client):
+            readings = [reading(n, start + n * 10**9, celsius=21.5) for n in range(3)]
+            request = upload(readings, component="tmp36", tags=[])
+            for _ in range(2):  # the second as after a lost answer
+                await client.upload(request)
+
+    run(main())
+    for sql in queries:
+        rows = json.loads(ask(tmp_path, sql, "--json").stdout)
+        assert rows, sql
+        for row in rows:
+            assert None not in row.values(), (sql, row)
+    keys = re.findall(r"\$\.readings\.(\w+)", page)
+    assert keys and set(keys) == {"celsius"}
