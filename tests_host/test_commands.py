@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import re
 import shlex
 import signal
@@ -36,6 +37,11 @@ def process(*words, **more):
 @pytest.fixture
 def home(tmp_path, monkeypatch):
     """A folder that has a bit of everything, good and bad."""
+
+    def become(*command):
+        raise AssertionError(f"this process would become {command}: nothing was refused")
+
+    monkeypatch.setattr(os, "execvpe", become)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("CISTERN_WIFI", raising=False)
     (tmp_path / "machine.json").write_bytes((EXAMPLES / "try-out.json").read_bytes())
