@@ -111,16 +111,24 @@ def await_signal(app):
     signal.signal(signal.SIGINT, end)
 
 
+async def watch(app):
+    """End the board's run when somebody presses Ctrl-C."""
+    while app.end_us != 1:
+        try:
+            if interrupted():
+                app.end_us = 1
+        except MemoryError:
+            pass  # the next time
+        await asyncio.sleep(LOOK_S)
+
+
 async def run(app, settings, report):
     """App.run(), until its time is over or Ctrl-C."""
-    if sys.implementation.name == "cpython":
+    if settings.get("blocked"):
+        app.watching = asyncio.create_task(watch(app))
+    elif sys.implementation.name == "cpython":
         await_signal(app)
-    running = asyncio.create_task(app.run(settings["seconds"], report))
-    while not running.done():
-        if settings.get("blocked") and interrupted():
-            app.end_us = 1
-        await asyncio.sleep(LOOK_S)
-    await running
+    await app.run(settings["seconds"], report)
 
 
 def main(settings):
@@ -144,8 +152,10 @@ def main(settings):
 
             sys.path.remove(FOLDER)
             vfs.umount(FOLDER)
+        models = settings["models"] or " "
         for name in list(sys.modules):
-            if name.startswith("cistern") or name not in known:
+            file = str(getattr(sys.modules[name], "__file__", ""))
+            if name.startswith("cistern") or name not in known or file.startswith(models):
                 del sys.modules[name]
         asyncio.new_event_loop()
         if hasattr(asyncio, "core"):

@@ -18,6 +18,21 @@ class CancelledByItselfError(BaseException):
     pass
 
 
+class NoTextError(ResourceError):
+    def __str__(self):
+        return self.missing
+
+
+class EndsWhenToldError(ResourceError):
+    def __str__(self):
+        raise SystemExit(3)
+
+
+class NoTextAtAllError(ValueError):
+    def __str__(self):
+        return self.missing
+
+
 async def later():
     return {"readings": {}}
 
@@ -67,6 +82,9 @@ ODD = {
     "MemoryError": lambda: throw(MemoryError()),
     "recursion": recurse,
     "ResourceError": lambda: throw(ResourceError("look at the plug")),
+    "error-without-a-text": lambda: throw(NoTextError()),
+    "error-that-ends-when-told": lambda: throw(EndsWhenToldError()),
+    "other-error-without-a-text": lambda: throw(NoTextAtAllError()),
 }
 # What read(values) does with a list of one field.
 ODD_FIELDS = {
@@ -108,6 +126,10 @@ async def closed():
     raise GeneratorExit
 
 
+async def without_a_text():
+    raise NoTextError
+
+
 async def no_dict():
     return None
 
@@ -123,6 +145,17 @@ ODD_WAITING = {
     "interrupted": interrupted,
     "closed": closed,
     "None-later": no_dict,
+    "error-without-a-text-later": without_a_text,
+}
+
+
+# What the fields of a source are.
+ODD_NAMES = {
+    "fields-of-one-name": fields("int", "readings.n", "readings.n"),
+    "fields-of-another-code": [(("readings", "n"), "float")],
+    "fields-that-are-none": 5,
+    "half-in-a-field": [(("readings", "n" + HALF), "int")],
+    "deep-field": [(tuple(str(i) for i in range(40)), "int")],
 }
 
 
@@ -130,6 +163,9 @@ class Odd(Sensor):
     def __init__(self, component, port, others):
         self.how = component.attributes["how"]
         self.n = 0
+        others.clear()  # a factory has no business there
+        if self.how == "no-text-when-made":
+            raise NoTextError
         if self.how == "exit-when-made":
             sys.exit(1)
         if self.how == "interrupt-when-made":
@@ -167,12 +203,10 @@ class Odd(Sensor):
         source = Source(self.fill, fields("int", "readings.n"))
         if self.how == "min_period_us":
             source.min_period_us = "1 s"
-        elif self.how == "fields-of-one-name":
-            source.fields = fields("int", "readings.n", "readings.n")
-        elif self.how == "fields-of-another-code":
-            source.fields = [(("readings", "n"), "float")]
-        elif self.how == "fields-that-are-none":
-            source.fields = 5
+        elif self.how in ODD_NAMES:
+            source.fields = ODD_NAMES[self.how]
+        elif self.how == "no-text-of-its-source":
+            raise NoTextError
         elif self.how == "no-source":
             source = None
         elif self.how == "exit":
@@ -186,6 +220,10 @@ BAD_SOURCES = (
     "fields-of-another-code",
     "fields-that-are-none",
     "no-source",
+    "half-in-a-field",
+    "deep-field",
+    "no-text-when-made",
+    "no-text-of-its-source",
     "exit-when-made",
     "interrupt-when-made",
 )

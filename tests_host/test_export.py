@@ -3,6 +3,8 @@
 import csv
 import datetime
 import json
+import os
+import stat
 import subprocess
 import sys
 
@@ -155,6 +157,22 @@ def test_what_cannot_be_exported_is_explained_and_leaves_no_file(data, tmp_path)
     assert "is not a time" in write(data, out, "--until", "99999999999w", fails=True).stderr
     assert out.read_text() == "precious"
     assert [path.name for path in tmp_path.iterdir()] == ["r.csv"]
+
+
+def test_a_link_and_a_pipe_stay_what_they_are(data, tmp_path):
+    (tmp_path / "target.csv").write_text("old")
+    (tmp_path / "link.csv").symlink_to("target.csv")
+    write(data, tmp_path / "link.csv")
+    assert (tmp_path / "link.csv").is_symlink()
+    assert (tmp_path / "target.csv").read_text().startswith("time,")
+    os.mkfifo(tmp_path / "pipe.csv")
+    reader = subprocess.Popen(
+        ["cat", str(tmp_path / "pipe.csv")], stdout=subprocess.PIPE, text=True
+    )
+    write(data, tmp_path / "pipe.csv")
+    out, _ = reader.communicate(timeout=60)
+    assert out == (tmp_path / "target.csv").read_text()
+    assert stat.S_ISFIFO((tmp_path / "pipe.csv").stat().st_mode)
 
 
 def test_times_are_understood():

@@ -104,6 +104,32 @@ def test_ctrl_c_syncs_what_was_captured(bench, runtime):
         assert "warning" not in board.log() and "error" not in board.log()
 
 
+@pytest.mark.parametrize("runtime", ["micropython", "cpython"])
+def test_models_of_ones_own_are_there_after_a_restart_and_a_link_to_nowhere_is_named(
+    bench, runtime
+):
+    models = bench.folder / "models"
+    models.mkdir()
+    (models / "loop.py").write_text(LOOP.replace("while self.n > 3", "while False"))
+    (models / "a_link.py").symlink_to("nowhere.py")
+    wanted = machine({"loop": 20})
+    wanted["services"][0]["attributes"]["cloud_poll_secs"] = 1
+    wanted["components"][0].update(model="lab:odd:loop", attributes={})
+    bench.machine.write_text(json.dumps(wanted))
+    bench.start_receiver()
+    with running(bench.board("--models", str(models), runtime=runtime)) as board:
+        eventually(lambda: (board.stream("loop/Readings") or {}).get("synced"))
+        ask = [*cistern("part"), "restart", PART, "--data", str(bench.data)]
+        subprocess.run(ask, check=True, capture_output=True)
+        eventually(lambda: board.statuses()[-1]["boot"] == 2)
+        eventually(lambda: (board.stream("loop/Readings") or {}).get("synced"))
+        board.process.send_signal(signal.SIGINT)
+        assert board.wait() == 0
+        log = board.log()
+    assert "a_link.py cannot be read" in log
+    assert "Traceback" not in log and "exists already" not in log and "never" not in log, log
+
+
 def test_the_time_that_a_board_runs_for_includes_its_restarts(bench):
     wanted = machine({"slow": 20})
     wanted["services"][0]["attributes"]["cloud_poll_secs"] = 1

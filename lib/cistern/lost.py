@@ -1,5 +1,6 @@
 """What was lost, by stream: the log counts by the CRC32 of definitions, people read names."""
 
+import json
 from binascii import crc32
 
 from cistern.capture.collector import stream_name
@@ -7,6 +8,8 @@ from cistern.record import read_definition
 from cistern.store import REASONS
 
 OTHERS = "(other streams)"  # those beyond what the log counts one by one
+
+_NO_READING = b"[10]]"  # how a definition ends whose Shape has no fields
 
 _streams = {}  # definition → (its CRC32, the Stream's name)
 
@@ -28,7 +31,24 @@ def _known(definition):
 
 
 def definitions(app):
-    """Iterate over the definitions at hand, of streams that run, were sent or are on flash."""
+    """Iterate over the definitions at hand, of streams that run, were sent or are on flash, and
+    over those that they had before their first reading.
+    """
+    for d in _at_hand(app):
+        yield d
+        try:
+            yield _before_readings(d)
+        except Exception:  # whatever is on flash
+            pass
+
+
+def _before_readings(definition):
+    """It with the shape of no reading, by which those are counted that were lost before any."""
+    root = json.dumps(read_definition(definition)[1].root, separators=(",", ":"))
+    return definition[: -len(root.encode()) - 1] + _NO_READING
+
+
+def _at_hand(app):
     for c in app.engine.collectors:
         yield c.ring.definition
     yield from app.synced

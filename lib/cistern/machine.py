@@ -118,7 +118,9 @@ def _collect_all(app, components, wanted):
     new = []
     for size, name, entry, source in borrow("cistern.rings").fitting(app, asked):
         mark = wanted[name][1]
-        c = _try(app, entry.path, _collect, app, name, entry, source, size)
+        file = getattr(source, "file", "")  # of a model of the user's own
+        path = "%s: %s" % (entry.path, file) if file else entry.path
+        c = _try(app, path, _collect, app, name, entry, source, size)
         if c:
             c.entry = entry.component, mark
             part = names.index(entry.component) * _GOLDEN & 0xFFFF

@@ -56,7 +56,11 @@ def load_models(app):
 
     notes = starts.notes(port)
     for path in paths:
-        found = os.stat(path)
+        try:
+            found = os.stat(path)
+        except OSError as e:  # a link to nowhere
+            starts.say(app, path, "error", "%s cannot be read: %s" % (path, e))
+            continue
         step = "%s %d %d" % (path, found[6], found[8])
         if step in notes["skip"]:
             text = "%s: left out, %d starts did not come beyond it; it is tried when it changes"

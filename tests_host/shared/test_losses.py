@@ -349,6 +349,20 @@ def test_a_stream_that_is_unknown_by_now_is_called_by_its_number():
     assert found["losses"][name] == {"late": 3} and len(name) == 9
 
 
+def test_what_was_lost_before_the_first_reading_has_its_streams_name():
+    app = _app(_text("alone", 0, False))
+    (collector,) = app.engine.collectors
+    early = collector.ring.definition
+    app.log.append_drop(early, "source_error", 3, 1, 2)
+    assert status(app)["losses"] == {"a/Readings(k=0)": {"source_error": 3}}
+    collector.ring.put_payload(app.port.ticks_us(), 0, {"readings": {"n": 1}})
+    assert collector.ring.definition != early
+    app.log.append_drop(collector.ring.definition, "source_error", 2, 1, 2)
+    assert status(app)["losses"] == {"a/Readings(k=0)": {"source_error": 5}}
+    app.tell_losses(60)
+    assert [t.split(":")[0] for t in _warned(app) if "lost" in t] == ["a/Readings(k=0)"]
+
+
 # What is said of it.
 
 

@@ -379,6 +379,16 @@ def test_ina219_gives_nothing_before_its_first_conversion():
         bench.made.pop("p" + name)
 
 
+def test_ina219_that_sends_only_zeros_is_told_as_that():
+    bench, chip, sensor = on_bus(Ina219, "power_sensor", "ina219")
+    bench.read(sensor, "Voltage")
+    chip.stuck = 0
+    assert "sends only zeros" in error_of(bench.read, sensor, "Voltage")
+    assert "sends only zeros" in error_of(bench.read, sensor, "Voltage")  # set up anew
+    chip.stuck = None
+    assert bench.read(sensor, "Voltage")["volts"] > 1
+
+
 def test_ina219_that_never_converts_is_told():
     bench, chip, sensor = on_bus(Ina219, "power_sensor", "ina219")
     value = chip._value

@@ -126,12 +126,18 @@ def parse_time(text):
 
 @contextlib.contextmanager
 def _replacing(output, form):
-    """A new file that takes the place of `output` when it is complete."""
+    """A new file that takes the place of `output` when it is complete; a device or pipe is
+    written to, and of a link what it leads to is replaced.
+    """
+    mode = {"mode": "wb"} if form is Format.PARQUET else {"mode": "w", "encoding": "utf-8"}
+    output = output.resolve()
+    if output.exists() and not output.is_file():
+        with output.open(**mode) as file:
+            yield file
+        return
     fresh = output.with_name(f".{output.name}.{os.getpid()}")
     try:
-        with fresh.open(
-            **({"mode": "wb"} if form is Format.PARQUET else {"mode": "w", "encoding": "utf-8"})
-        ) as file:
+        with fresh.open(**mode) as file:
             yield file
         os.replace(fresh, output)
     finally:

@@ -171,6 +171,7 @@ def check_stream(stream, shape):
         raise ValueError(
             "a reading has %d fields; at most %d are possible" % (len(shape.codes), MAX_FIELDS)
         )
+    check(shape.payload([0] * len(shape.codes)))
     n = len(definition(stream, shape))
     if n > MAX_DEFINITION:
         raise ValueError(

@@ -15,7 +15,7 @@ from struct import pack_into, unpack_from
 from cistern.borrow import keep, lend
 from cistern.record.shape import Shape
 from cistern.record.stream import definition
-from cistern.record.value import LONG_INT, MAX_READING, WIDE, put_uint
+from cistern.record.value import LONG_INT, MAX_DEPTH, MAX_READING, WIDE, put_uint
 
 try:
     from cistern.record.fast import put, run
@@ -48,7 +48,7 @@ _LONG = const(0xFFFFF)
 # Readings further apart than this (4.5 min) do not share a parcel; no period beyond it predicts
 # anything.
 _MAX_GAP = const(0x10000000)
-# A definition up to here whose text is ASCII needs no look: nothing in it is too long.
+# A definition up to here, of few levels and ASCII, needs no look: nothing in it is too long.
 _PLAIN = const(512)
 # What put() writes itself: bool, int, u16, and f32 where all floats are that short.
 _NUMBERS = b"\2\4\14" if WIDE else b"\2\4\14\5"
@@ -95,7 +95,8 @@ class Ring:
         self._use(self._fields)
         d = self.definition
         odd = float in [type(v) for v in stream.params.values()]
-        if odd or len(d) > _PLAIN or max(d) > 127 or b"\\u" in d:
+        deep = d.count(b"[") > MAX_DEPTH
+        if odd or deep or len(d) > _PLAIN or max(d) > 127 or b"\\u" in d:
             lend(_READING).check_stream(stream, self.shape)
 
     def _empty(self):

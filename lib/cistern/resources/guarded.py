@@ -29,10 +29,19 @@ def from_console(error):
 
 def place(error, path):
     """An exception as "models/soil.py:12: NameError: …"; the line is the last one in that file
-    that led to it.
+    that led to it. "?" is the text of one that raises when it is asked for it.
     """
-    if isinstance(error, ResourceError):
-        return "%s: %s" % (path, error)
+    try:
+        if isinstance(error, ResourceError):
+            return "%s: %s" % (path, error)
+        return _placed(error, path)
+    except BaseException as e:  # the class of the exception is the user's, too
+        if from_console(e):
+            raise
+        return "%s: %s: ?" % (path, type(error).__name__)
+
+
+def _placed(error, path):
     if hasattr(sys, "print_exception"):  # MicroPython
         from io import StringIO
 
@@ -54,7 +63,15 @@ def place(error, path):
     return "%s%s: %s: %s" % (path, line, type(error).__name__, error)
 
 
-def _named(x):
+def as_own(error, path):
+    """A ResourceError that says what an exception of the user's code was."""
+    if type(error) is ResourceError and type(error.args[0] if error.args else 0) is str:
+        return error
+    return ResourceError(place(error, path))
+
+
+def named(x):
+    """What an object is, without its repr(), which may be the user's."""
     return "None" if x is None else "of type %s" % type(x).__name__
 
 
@@ -141,7 +158,7 @@ class GuardedSource(Source):
                 text = "the readings must be a dict of names and values, and they are %s"
                 if found is None:
                     text += ": is there a return?"
-                raise ResourceError(self._said(text % _named(found)))
+                raise ResourceError(self._said(text % named(found)))
         return payload
 
     def _fill(self, values):
@@ -165,15 +182,13 @@ class GuardedSource(Source):
                 text = (
                     "its read is no coroutine function, as the third argument of its Source says: "
                 )
-                raise ResourceError(self._said(text + "what it returns is %s" % _named(found)))
+                raise ResourceError(self._said(text + "what it returns is %s" % named(found)))
             found = await found
-        except ResourceError:
-            raise
         except BaseException as e:
             # Of a task that is cancelled: whose doing it is the collector knows.
             if from_console(e) or type(e).__name__ == "CancelledError":
                 raise
-            raise ResourceError(place(e, self.file))  # noqa: B904 - see above
+            raise as_own(e, self.file)  # noqa: B904 - see above
         if values:
             self._filled(*values)
         else:

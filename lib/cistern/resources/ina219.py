@@ -90,6 +90,9 @@ class Ina219(Device):
             self.is_set_up = False
             raise self.strange(bus, _ONES, "")
         if not bus & _CONVERTED:
+            if not bus and not self._register(_CONFIGURATION):
+                self.is_set_up = False
+                raise self.strange(0, _ONES, "")
             raise self.again("has no result yet: its power was away; it is set up again")
         return bus
 

@@ -10,7 +10,7 @@ import sys
 from cistern.borrow import borrow
 from cistern.resources import ResourceError, Sensor, Source, fields, own_models
 from cistern.resources.attributes import check as check_table
-from cistern.resources.guarded import GuardedSource, from_console, place
+from cistern.resources.guarded import GuardedSource, as_own, from_console, named, place
 
 __all__ = ("ResourceError", "Sensor", "Source", "fields", "load", "register")
 
@@ -124,11 +124,12 @@ class Model:
         return self._made(component, port, others, hung)
 
     def _made(self, component, port, others, hung):
-        made = self._call(self._build, component, port, others)
+        # A copy: what a factory does to it is no business of the others.
+        made = self._call(self._build, component, port, dict(others))
         if not self._call(hasattr, made, "source"):
             raise ResourceError(
-                "%s: the factory of %s returned %r, which has no source(method, params)"
-                % (self.path, component.model, made)
+                "%s: the factory of %s returned %s, which has no source(method, params)"
+                % (self.path, component.model, named(made))
             )
         self._call(self._guard, made, hung)
         return made
@@ -148,9 +149,7 @@ class Model:
     def _call(self, call, *args):
         try:
             return call(*args)
-        except ResourceError:
-            raise
         except BaseException as e:
             if from_console(e):
                 raise
-            raise ResourceError(place(e, self.path))  # noqa: B904 - MicroPython warns of a cause
+            raise as_own(e, self.path)  # noqa: B904 - MicroPython warns of a cause
