@@ -16,7 +16,7 @@ from cistern.resources import catalog
 from cistern_tools import paths
 from cistern_tools.check import RESERVE, amount, check, duration
 from cistern_tools.forecast import Forecast, RamFlash, VirtualPort
-from cistern_tools.judge import judge
+from cistern_tools.judge import SHORT_RING_S, judge
 
 GREENHOUSE = paths.EXAMPLES / "greenhouse.json"
 cli = typer.Typer()
@@ -166,6 +166,46 @@ def test_a_machine_that_captures_nothing_is_an_error_that_names_why(written, con
     result = run(written(content))
     assert result.exit_code == 1, result.stdout
     assert words in result.stdout and "Nothing is captured." in result.stdout
+
+
+def test_what_captures_nothing_is_given_only_the_advice_that_applies(written):
+    """A component with an error does not run, and one with service_configs needs none."""
+    wrong = component("hot", "sensor", "tmp36", readings(1), analog_reader="x")
+    (_, last) = report(written(machine(wrong)))[1]["problems"]
+    assert last["message"] == "nothing is captured, because of what is said above"
+    (_, last) = report(written(machine(without("service_configs", board(1)), wrong)))[1][
+        "problems"
+    ]
+    assert "give a component service_configs" in last["message"]
+    assert '(components that run: "esp32")' in last["message"]
+
+
+@pytest.mark.parametrize("hz", [100, 500, 1000])
+def test_a_ring_shorter_than_an_erase_is_a_warning_with_the_size_that_does(written, hz):
+    code, said = report(written(machine(board(hz, cache_size_kb=1))))
+    short = [s for s in said["streams"] if s["ring_seconds"] < SHORT_RING_S]
+    assert code == 0 and bool(short) == (hz > 100) == bool(said["problems"])
+    if short:
+        (problem,) = said["problems"]
+        assert problem["level"] == "warning" and problem["component"] == "esp32"
+        kb = int(re.search(r"a cache_size_kb of (\d+) holds 0.5 s", problem["message"])[1])
+        code, said = report(written(machine(board(hz, cache_size_kb=kb))))
+        assert (code, said["problems"]) == (0, [])
+        # And it is no more than that takes.
+        assert report(written(machine(board(hz, cache_size_kb=kb - 1))))[1]["problems"]
+
+
+@pytest.mark.parametrize("written_type", ["senser", "rdk:component:senser"])
+def test_a_type_is_told_as_it_was_written(written, written_type):
+    entry = component("s", written_type, "fake", readings(1))
+    result = run(written(machine(entry, board(1))))
+    assert f'unknown component type "{written_type}"; did you mean "sensor"?' in result.stdout
+
+
+def test_a_thermometer_on_a_pin_with_a_part_in_the_start_is_told_by_its_key(written):
+    path = written(machine(component("t", "sensor", "ds18b20", readings(0.1), pin=5)))
+    (problem,) = report(path)[1]["problems"]
+    assert problem["path"] == "components[0].attributes.pin" and "GPIO 5" in problem["message"]
 
 
 @pytest.mark.parametrize(
@@ -428,6 +468,7 @@ def test_rings_that_do_not_fit_the_heap_are_errors(written):
 def test_sensors_that_are_waited_for_and_those_with_blocks_have_a_forecast(written):
     bus = [{"name": "bus", "data_pin": 21, "clock_pin": 22}]
     accelerations = {"method": "LinearAcceleration", "capture_frequency_hz": 500}
+    accelerations["cache_size_kb"] = 8
     parts = (
         component("board", "board", "esp32", i2cs=bus),
         component("imu", "movement_sensor", "mpu6050", accelerations, i2c_bus="bus"),
@@ -435,7 +476,7 @@ def test_sensors_that_are_waited_for_and_those_with_blocks_have_a_forecast(writt
     )
     code, said = report(written(machine(*parts)))
     assert (code, said["problems"]) == (0, [])
-    imu, ds = said["streams"]
+    ds, imu = said["streams"]
     # 12 bytes of values, and a few of time and of what parcels and sectors have besides.
     assert 12 < imu["flash_bytes_per_reading"] < 16 and imu["ring_readings"] > 40
     assert ds["ring_readings"] > 30
@@ -444,7 +485,7 @@ def test_sensors_that_are_waited_for_and_those_with_blocks_have_a_forecast(writt
 @pytest.mark.parametrize("hz", [5, 11, 20, 50, 99, 100, 500])
 def test_what_a_device_says_while_it_starts_is_no_error(written, hz):
     bus = {"name": "bus", "data_pin": 21, "clock_pin": 22}
-    method = {"method": "AngularVelocity", "capture_frequency_hz": hz}
+    method = {"method": "AngularVelocity", "capture_frequency_hz": hz, "cache_size_kb": 8}
     path = written(
         machine(
             component("esp", "board", "esp32", i2cs=[bus]),

@@ -186,6 +186,28 @@ def test_a_mistake_when_it_is_built_or_read_is_told_by_its_line():
     forget()
 
 
+BARE = """
+from cistern.resources.own import Sensor, register
+class Bare(Sensor):
+    def readings(self):
+        return {"n": 1}
+class Later(Sensor):
+    async def readings(self):
+        return {"n": 1}
+register("sensor", "me:mine:bare", Bare)
+register("sensor", "me:mine:later", Later)
+"""
+
+
+def test_a_sensor_needs_no_init_and_may_not_be_a_coroutine_function():
+    assert load(bare=BARE) == []
+    bench = Bench()
+    assert bench.read(bench.build("b", "sensor", "me:mine:bare")) == {"readings": {"n": 1}}
+    read = bench.build("l", "sensor", "me:mine:later").source("Readings", {}).read
+    assert "its readings() is a coroutine function: leave async out" in error_of(read)
+    forget()
+
+
 HANGING = """
 from cistern.resources.own import Sensor, register
 

@@ -4,6 +4,7 @@ Needs lib/ on the path. Nothing here is guessed but the values that the inputs h
 """
 
 import asyncio
+import gc
 import heapq
 import random
 from collections import defaultdict
@@ -13,6 +14,9 @@ from cistern.app import App
 from cistern.capture.collector import stream_name
 from cistern.port.pc import PcPort
 from cistern.record import Stream, read_definition
+from cistern.resources import ResourceError
+from cistern.resources.pins import ADC2
+from cistern_tools.watch import SAID
 
 BLOCK = 4096
 DAY_S = 86400
@@ -32,6 +36,12 @@ FLUSHES = 3
 FILLED = 65536
 # A long period is waited for in parts of four minutes; the longest is a day.
 PARTS = 400
+# A read that waits is given up after 30 s at most (lib/cistern/capture/waiter.py), and what does
+# not let itself be given up some seconds later; when a run ends it has so many turns to end in.
+WAITED_US = 40_000_000
+ENDING = 10
+# What a collector says of a reading that failed, see lib/cistern/capture/collector.py.
+NO_READING = "no reading, will be tried again at its rate: "
 # docs/SPEC.md: a sector's header; a record's; in a parcel the count of its readings; in a
 # definition its number; what a sector says of the boots before it, one anchor in it.
 SECTOR_HEAD, RECORD_HEAD, COUNT, NUMBER, STATE = 32, 8, 2, 1, 5 + 24
@@ -72,6 +82,14 @@ class VirtualPort(PcPort):
         """The clock is set from the start."""
         return 1_700_000_000_000_000 + self.now_us
 
+    def adc(self, pin):
+        """As the simulated board's, but that Wi-Fi has ADC2: there, no reading comes."""
+        if pin in ADC2:
+            raise ResourceError(
+                f"GPIO {pin} is on ADC2, which Wi-Fi needs for itself: use 32 to 39"
+            )
+        return super().adc(pin)
+
     async def sleep_ms(self, n):
         """Pass the time; at end_us the engine ends its run."""
         self.now_us += n * 1000 + self._random.randrange(1000)
@@ -84,23 +102,53 @@ class VirtualPort(PcPort):
         return self._random.randbytes(n)
 
     def log(self, level, text):
-        """Keep it."""
+        """Keep it. A collector whose source did not return is not asked again."""
         if not self.ended:
             self.logged.append((level, text))
+        if SAID in text:
+            name, _, said = text.partition(": ")
+            for collector in self.engine.collectors if self.engine else ():
+                if collector.name == name:
+                    collector.source = Stuck(collector.source, said.partition("Error: ")[2])
 
     def run(self, coroutine):
         """Have it run to its end; the reads that wait then are cancelled, which is no fault of
-        theirs.
+        theirs. The loop's time is the board's.
         """
-
-        async def running():
-            await coroutine
-            self.ended = True
-
+        loop = asyncio.new_event_loop()
+        loop.time = lambda: self.now_us / 1e6
+        # It would tell of tasks that do not let themselves be cancelled, on stderr.
+        loop.set_exception_handler(lambda *_: None)
         try:
-            asyncio.run(running())
+            loop.run_until_complete(coroutine)
+            self.ended = True
+            for task in asyncio.all_tasks(loop):
+                task.cancel()
+            for _ in range(ENDING):
+                loop.run_until_complete(asyncio.sleep(0))
         finally:
             self.ended = False
+            loop.close()
+
+
+class Stuck:
+    """Instead of a source that did not return once: it says so at once."""
+
+    fields = None
+
+    def __init__(self, source, text):
+        self.file, self.waits, self.fields = source.file, source.waits, source.fields
+        self.min_period_us, self.block, self.lost, self.hold_us = source.min_period_us, 0, 0, 0
+        self._text = text
+
+    def read(self, *_):
+        """Raise what it raised."""
+        raise ResourceError(self._text)
+
+    read_into = read_block = start_block = read
+
+    def stop_block(self):
+        """It has none."""
 
 
 class RamFlash:
@@ -143,7 +191,8 @@ class Forecast:
     """What a plan's collectors write, measured on a board in virtual time.
 
     free: heap that the board has for it, see VirtualPort. said: (level, path or name, message) of
-    what the program reports. streams: a dict for each collector that runs. bytes_per_s: of flash,
+    what the program reports. silent: the paths of the collectors that had no reading. streams: a
+    dict for each collector that runs. bytes_per_s: of flash,
     headers and all.
     """
 
@@ -172,10 +221,14 @@ class Forecast:
             self._add_all(wanted)
         self.bytes_per_s = sum(s["flash_bytes_per_day"] for s in self.streams) / DAY_S
         paths = {_name(c): c.path for c in plan.collectors}
+        self.silent = {paths[c.name] for c in self._app.engine.collectors if not c.captured}
         self.said = []
         for level, text in dict.fromkeys(self._port.logged):
             where, _, message = text.partition(": ")
             self.said.append((level, paths.get(where, where), message))
+        # What of the user's own coroutines goes on is to end while somebody looks at it.
+        del self._app, self._port
+        gc.collect()
 
     def _span(self, turns, turns_per_s):
         """Seconds to simulate."""
@@ -244,12 +297,21 @@ class Forecast:
                 break
         return collector.captured > before
 
-    @staticmethod
-    async def _await(collector, counted):
-        due = collector.tick
+    async def _await(self, collector, counted):
+        port = self._port
+        end_us = port.now_us + WAITED_US
         collector.serve()
-        while collector.tick != due and collector.captured + collector.missed == counted:
+        # It may be one of the parts of a long period, in which nothing is read.
+        while len(asyncio.all_tasks()) > 1 and port.now_us < end_us:
+            if collector.captured + collector.missed > counted:
+                break
+            port.now_us += 1000
             await asyncio.sleep(0)
+        else:
+            told = any(text.startswith(f"{collector.name}: ") for _, text in port.logged)
+            if port.now_us >= end_us and not told:
+                text = f"{NO_READING}no answer within {WAITED_US // 1_000_000} s"
+                port.log("error", f"{collector.name}: {text}")
 
     def _ring_readings(self, collector):
         ring = collector.ring

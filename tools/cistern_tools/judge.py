@@ -5,6 +5,7 @@ Needs nothing on the path.
 
 import contextlib
 import json
+import math
 import os
 import re
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cistern_tools import mpy, paths, simboard, texts
+from cistern_tools.watch import SAID
 
 # Of the heap, code that is loaded before the configuration is applied takes so much.
 LOADED = 34_000
@@ -21,6 +23,11 @@ HEAP = 147 * 1024
 # Of a PC's heap, a machine with what syncs may take so much, for a plain ESP32 to have room for
 # TLS beside it: see "Memory of a plain ESP32" in docs/DESIGN.md, where both are measured.
 MOST_LIVE = 167_000
+# The longest erase of a sector (W25Q64JV datasheet, "AC Electrical Characteristics", and what
+# docs/TIMING.md models), and what a ring holds that bridges it: a quarter more, for the parcels
+# that wait then.
+ERASE_MOST_S = 0.4
+SHORT_RING_S = 0.5
 TRIAL_S = 60
 TRIAL_FLASH = 64 * 1024
 # So many of the collectors that there is no memory for are named.
@@ -51,37 +58,45 @@ def where(problem):
     return path or "the configuration"
 
 
-def judge(raw, name, heap=HEAP, models=None, https=False):
+def judge(raw, name, heap=HEAP, models=None, https=False, hint=None):
     """The Judgement of a configuration, the bytes of the file `name`. Raises TextError where it is
     none, and OSError for a folder of models that cannot be read.
 
     heap: bytes that the board has for Python. models: folder with the user's own models. https:
-    whether it is to sync over https, for which a plain ESP32 must have room.
+    whether it is to sync over https, for which a plain ESP32 must have room. hint: what to do
+    about a model of the user's own that is not known; None: give --models.
     """
     paths.use_library()
     from cistern import config
     from cistern.resources import catalog
+    from cistern_tools import own_models
     from cistern_tools.forecast import Forecast
 
-    said = _load(models) if models else []
-    try:
-        machine = config.load(texts.decode(raw, name))
-    except config.ConfigError as e:
-        raise texts.TextError(name, e.line, e.column, e.message) from None
-    plan = config.plan(machine, catalog)
-    forecast = Forecast(plan, max(heap - LOADED, 0))
+    with own_models.held(models):
+        said = own_models.load(models) if models else []
+        try:
+            machine = config.load(texts.decode(raw, name))
+        except config.ConfigError as e:
+            raise texts.TextError(name, e.line, e.column, e.message) from None
+        plan = config.plan(machine, catalog)
+        forecast = Forecast(plan, max(heap - LOADED, 0))
     said += [(p.level, p.path, p.message) for p in plan.problems]
-    said += _of_the_board(plan, forecast)
+    for level, path, message in forecast.said:
+        if level in ("error", "warning"):
+            said.append(own_models.judged(plan, forecast, level, path, message))
     said += _hidden(machine)
-    if any(level == "error" for level, _, _ in said):
-        said += _nothing(plan, forecast, "of what is said above")
-    else:
-        said += _nothing(plan, forecast, "no component has a collector")
+    said += _nothing(plan, forecast, said)
+    said += _short_rings(forecast)
+    hung = any(SAID in message for _, _, message in said)
     text = _without_folder(machine) if plan.service.capture_dir else raw
-    said += _memory(text, plan, forecast, heap, models)
+    if not hung:  # a board would wait for it, too
+        said += _memory(text, plan, forecast, heap, models)
     if https and heap <= HEAP and forecast.streams and not any(e == "error" for e, _, _ in said):
         said += _room_for_https(text, heap, models)
-    return Judgement(plan, forecast, [_problem(*one) for one in dict.fromkeys(said)])
+    problems = [_problem(*one) for one in dict.fromkeys(said)]
+    for problem in problems:
+        own_models.explain(problem, machine, hint or own_models.BY_OPTION)
+    return Judgement(plan, forecast, problems)
 
 
 def _problem(level, path, message):
@@ -92,35 +107,6 @@ def _problem(level, path, message):
         "message": message,
         "level": level,
     }
-
-
-def _load(folder):
-    """Make the user's own models known; what is wrong with them."""
-    from cistern.resources import own, own_models
-
-    said = []
-
-    def log(level, text):
-        path, _, message = text.partition(": ")
-        said.append((level, path, message))
-
-    known = {model.path for model in own_models.values()}
-    files = sorted(str(p) for p in Path(folder).iterdir() if p.suffix == ".py")
-    own.load([p for p in files if p not in known], log)
-    return said
-
-
-def _of_the_board(plan, forecast):
-    """What the board's program said besides when it was built and ran."""
-    from cistern.resources import own_models
-
-    own = tuple(f"{c.path}." for c in plan.components if c.model in own_models)
-    for level, path, message in forecast.said:
-        if level == "error" and path.startswith(own) and "no reading" in message:
-            # What it talks to is not simulated.
-            yield "warning", path, f"not tried on the simulated board, where it had {message}"
-        elif level in ("error", "warning"):
-            yield level, path, message
 
 
 def _hidden(value, path=""):
@@ -147,21 +133,47 @@ def _shown(text):
     return explain.shown(text)
 
 
-def _nothing(plan, forecast, why):
+def _nothing(plan, forecast, said):
     """An error where a machine captures nothing that should not be asked for."""
     if plan.service.path is None and plan.collectors:
         return  # said already
     if plan.service.path is not None and plan.service.capture_disabled:
         return
-    if not forecast.streams:
-        idle = ", ".join(f'"{c.name}"' for c in plan.components if c.path) or "no component"
-        yield (
-            "error",
-            "components",
-            f"nothing is captured, because {why}: give a component service_configs of type "
-            f"data_manager with capture_methods (components that run: {idle}), or set "
-            "capture_disabled if that is meant",
+    if forecast.streams:
+        return
+    wrong = [path for level, path, _ in said if level == "error"]
+    why = "of what is said above" if wrong else "no component has a collector"
+    # Those that run, and are not asked for anything yet.
+    asked = {c.component for c in plan.collectors}
+    idle = [
+        f'"{c.name}"'
+        for c in plan.components
+        if c.name not in asked and not any(f"{path}.".startswith(f"{c.path}.") for path in wrong)
+    ]
+    text = f"nothing is captured, because {why}"
+    if idle or not wrong:
+        text += (
+            ": give a component service_configs of type data_manager with capture_methods "
+            f"(components that run: {', '.join(idle) or 'no component'}), or set "
+            "capture_disabled if that is meant"
         )
+    yield "error", "components", text
+
+
+def _short_rings(forecast):
+    """A warning for each ring that holds less than a flash that erases may keep waiting."""
+    for s in forecast.streams:
+        if s["ring_seconds"] < SHORT_RING_S:
+            each = s["ring_bytes"] / max(s["ring_readings"], 1)
+            kb = math.ceil(each * (s["frequency_hz"] * SHORT_RING_S + 1) / 1000)
+            yield (
+                "warning",
+                s["path"],
+                f"its ring holds {s['ring_readings']} readings, {s['ring_seconds']:.2g} s at "
+                f"{s['frequency_hz']:g} Hz, and readings are lost while the flash is erased, "
+                f"which may take {ERASE_MOST_S:g} s: a cache_size_kb of {kb} "
+                f"holds {SHORT_RING_S:g} s",
+            )
 
 
 def _without_folder(machine):

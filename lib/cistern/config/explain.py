@@ -208,8 +208,8 @@ def _later(path, name):
     return (path, CLOUD, "info") if name in _BY_CLOUD else (path, LATER, "warning")
 
 
-def _kind(path, kind, what):
-    """A type of component or service that there is none of."""
+def _kind(path, kind, what, written):
+    """A type of component or service that there is none of; kind: its triplet."""
     if not kind:
         return path, "missing: give the type of the %s" % what, "error"
     parts = kind.split(":")
@@ -219,7 +219,7 @@ def _kind(path, kind, what):
         if what == "component":
             return path, text + "; it is left out, and its collectors do not run", "error"
         return path, text, "warning"
-    return path, "unknown %s type %s%s" % (what, _show(kind), _meant(parts[-1], names)), "error"
+    return path, "unknown %s type %s%s" % (what, _show(written), _meant(parts[-1], names)), "error"
 
 
 def _choice(what):

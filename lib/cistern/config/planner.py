@@ -176,7 +176,7 @@ class _Planner:
     def _kind(self, path, entry, what):
         """Reports the type of an entry as unknown here."""
         at = path + (".api" if entry["api"] else ".type")
-        self._bad("kind", at, _triplet(entry, what), what)
+        self._bad("kind", at, _triplet(entry, what), what, entry["api"] or entry["type"])
 
     def _take(self, entry, path, table):
         """{name: value, or default (or None) where it is absent or wrong} of an object."""

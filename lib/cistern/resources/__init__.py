@@ -52,6 +52,9 @@ def fields(code, *paths):
 class Sensor:
     """Base of sensors whose readings may differ from each other: they have readings() -> dict."""
 
+    def __init__(self, component=None, port=None, others=None):
+        """As a factory is called: a sensor that needs nothing of it can do without its own."""
+
     def source(self, method, params):
         """{"readings": {name: value, …}}."""
         return Source(lambda: {"readings": self.readings()})

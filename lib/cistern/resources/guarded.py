@@ -6,6 +6,7 @@ from cistern.resources import ResourceError, Source
 
 _STATE = 4096  # bytes of the interpreter's state; it takes about 1 KB on a chip
 _CODES = ("bool", "int", "u16", "f32", "f64", "string", "null")
+_ASYNC = "its readings() is a coroutine function: leave async out"
 _COROUTINE = "its read is a coroutine function: give its Source a third argument True"
 
 
@@ -154,6 +155,9 @@ class GuardedSource(Source):
             raise ResourceError(self._said(_COROUTINE))
         if self._method == "Readings" and type(payload) is dict and "readings" in payload:
             found = payload["readings"]
+            if hasattr(found, "send"):
+                found.close()
+                raise ResourceError(self._said(_ASYNC))
             if type(found) is not dict:
                 text = "the readings must be a dict of names and values, and they are %s"
                 if found is None:

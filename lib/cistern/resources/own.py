@@ -45,15 +45,18 @@ def register(kind, triplet, build, attributes=None):
     own_models[triplet] = Model(kind, _loading, build, attributes)
 
 
-def load(paths, log):
-    """Import each file; what is wrong with one goes to log(level, text)."""
+def load(paths, log, exists=None, import_=None):
+    """Import each file; what is wrong with one goes to log(level, text).
+
+    exists(name), import_(name, path): to be used instead of this interpreter's own.
+    """
     global _loading
     for path in paths:
         folder, _, file = path.rpartition("/")
         name = file.rsplit(".", 1)[0]
         added = False
         try:
-            if _exists(name):
+            if (exists or _exists)(name):
                 text = "%s: a module named %s exists already: rename the file"
                 log("error", text % (path, name))
                 continue
@@ -61,7 +64,7 @@ def load(paths, log):
             _loading = path
             sys.path.insert(0, folder)
             added = True
-            _import(name, path)
+            (import_ or import_file)(name, path)
             if len(own_models) == known:
                 log("warning", "%s: registers no model: it must call register()" % path)
         except BaseException as e:  # whatever a user's file does, the others are loaded
@@ -84,7 +87,8 @@ def _exists(name):
     return True
 
 
-def _import(name, path):
+def import_file(name, path):
+    """Run a model's file."""
     with open(path, "rb") as f:
         marked = f.read(len(_BOM)) == _BOM
         text = f.read() if marked and path.endswith(".py") else None

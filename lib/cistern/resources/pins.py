@@ -66,7 +66,8 @@ def claim(component, port, others, uses):
         risk = key[:5] == "GPIO " and borrow("cistern.resources.pin_rules").risk(int(key[5:]))
         if risk:
             path = getattr(component, "path", component.name)
-            port.log("warning", "%s.attributes.%s: %s %s" % (path, uses[key], key, risk))
+            name = "pin" if uses[key] == ONE_WIRE else uses[key]
+            port.log("warning", "%s.attributes.%s: %s %s" % (path, name, key, risk))
     return uses
 
 

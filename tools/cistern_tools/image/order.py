@@ -216,13 +216,22 @@ def check_cloud(url, ca, part_id):
         raise ImageError("give --part-id ID: cistern part add makes one")
 
 
+# docs/MODELS.md: "A model of your own".
+NO_MODELS = (
+    "a model of your own is a file in the folder `models` of the board's filesystem, which this "
+    "command does not write (docs/MODELS.md): leave the component out here, copy the file to the "
+    "board (mpremote cp FILE :models/) and give the board the component by its cloud's "
+    "configuration; cistern check --models FOLDER judges it"
+)
+
+
 def check_machine(raw, name="machine.json", heap=judge.HEAP, https=False):
     """What `cistern check` says: the warnings of a configuration. Raises ImageError for errors.
 
     heap: bytes that the board has for Python. https: whether it is a plain ESP32 that syncs so.
     """
     try:
-        judged = judge.judge(raw, name, heap, https=https)
+        judged = judge.judge(raw, name, heap, https=https, hint=NO_MODELS)
     except texts.TextError as e:
         raise ImageError(str(e)) from None
     if judged.errors:
