@@ -201,6 +201,21 @@ def test_hardware_that_is_not_simulated_is_a_warning(case, source, words, hz):
     assert words in problem["message"]
 
 
+def test_a_machine_of_hardware_that_is_not_simulated_has_no_error(case):
+    case.write(model("raise ResourceError('look at the plug')"))
+    entry = json.loads(case.machine.read_text())["components"][1]
+    case.machine.write_text(json.dumps(machine(entry)))
+    code, said = case.report()
+    assert (code, [p["level"] for p in said["problems"]]) == (0, ["warning"])
+    result = run(case.machine, "--models", case.models)
+    assert "No forecast: no stream has a reading" in result.stdout
+    # With an error elsewhere, it needs no service_configs, since it has them.
+    wrong = component("hot", "sensor", "tmp36", readings(1), analog_reader="x")
+    case.machine.write_text(json.dumps(machine(entry, wrong)))
+    last = case.report()[1]["problems"][-1]["message"]
+    assert last == "nothing is captured, because of what is said above"
+
+
 def test_some_readings_that_fail_are_a_warning(case):
     source = model("self.n = self.n + 1\nreturn {'n': 6 // (self.n % 7)}", "n = 0")
     code, said = case.write(source).report()

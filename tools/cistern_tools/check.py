@@ -122,7 +122,13 @@ def _show(plan, problems, forecast, flash):
     if forecast.streams:
         console.print(table)
     if plan.service.capture_disabled or not forecast.streams:
-        console.print("Nothing is captured.")
+        untried = plan.collectors and not plan.service.capture_disabled
+        untried = untried and not any(p["level"] == "error" for p in problems)
+        console.print(
+            "No forecast: no stream has a reading on the simulated board."
+            if untried
+            else "Nothing is captured."
+        )
         return
     console.print(f"Rings take {amount(_rings(forecast))} of RAM.")
     full = flash["seconds_until_full_offline"]

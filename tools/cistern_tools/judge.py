@@ -142,6 +142,8 @@ def _nothing(plan, forecast, said):
     if forecast.streams:
         return
     wrong = [path for level, path, _ in said if level == "error"]
+    if plan.collectors and not wrong:
+        return  # what they talk to is not simulated
     why = "of what is said above" if wrong else "no component has a collector"
     # Those that run, and are not asked for anything yet.
     asked = {c.component for c in plan.collectors}
