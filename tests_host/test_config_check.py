@@ -453,6 +453,17 @@ def test_what_is_wrong_with_an_own_model_is_said(tmp_path, written):
     assert said["problems"][0]["path"] == f"{models}/broken_by_purpose.py:1"
 
 
+def test_what_a_flash_cannot_take_is_an_error(written):
+    def fakes(n, hz):
+        return machine(*(component(f"s{i}", "sensor", "fake", readings(hz)) for i in range(n)))
+
+    code, said = report(written(fakes(5, 2000)), "--heap", "4M")
+    (problem,) = [p for p in said["problems"] if "keep the flash busy" in p["message"]]
+    assert code == 1 and problem["level"] == "error" and "Readings takes" in problem["message"]
+    code, said = report(written(fakes(2, 100)), "--heap", "4M")
+    assert not [p for p in said["problems"] if "flash busy" in p["message"]]
+
+
 def test_rings_that_do_not_fit_the_heap_are_errors(written):
     path = written(
         machine(board(100, cache_size_kb=60), component("s", "sensor", "fake", readings(1)))

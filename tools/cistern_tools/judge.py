@@ -27,6 +27,10 @@ MOST_LIVE = 167_000
 # docs/TIMING.md models), and what a ring holds that bridges it: a quarter more, for the parcels
 # that wait then.
 ERASE_MOST_S = 0.4
+# What a byte of flash takes to be erased and programmed (docs/TIMING.md: 45 ms a sector, 0.7 ms a
+# page), and the part of its time that a board may be at it: nothing else runs meanwhile.
+FLASH_S_PER_BYTE = 0.045 / 4096 + 0.0007 / 256
+FLASH_SHARE = 0.5
 SHORT_RING_S = 0.5
 TRIAL_S = 60
 TRIAL_FLASH = 64 * 1024
@@ -87,6 +91,8 @@ def judge(raw, name, heap=HEAP, models=None, https=False, hint=None):
     said += _hidden(machine)
     said += _nothing(plan, forecast, said)
     said += _short_rings(forecast)
+    if not plan.service.capture_dir:
+        said += _flash_rate(forecast)
     hung = any(SAID in message for _, _, message in said)
     text = _without_folder(machine) if plan.service.capture_dir else raw
     if not hung:  # a board would wait for it, too
@@ -176,6 +182,21 @@ def _short_rings(forecast):
                 f"which may take {ERASE_MOST_S:g} s: a cache_size_kb of {kb} "
                 f"holds {SHORT_RING_S:g} s",
             )
+
+
+def _flash_rate(forecast):
+    """An error where the flash cannot take what is captured."""
+    share = forecast.bytes_per_s * FLASH_S_PER_BYTE
+    if share > FLASH_SHARE:
+        most = max(forecast.streams, key=lambda s: s["flash_bytes_per_day"])
+        yield (
+            "error",
+            most["path"],
+            f"writing {forecast.bytes_per_s / 1000:.0f} KB a second would keep the flash busy for "
+            f"{share:.0%} of the time, in which nothing else runs, and {FLASH_SHARE:.0%} is the "
+            f"most that leaves time to capture and sync: lower the rates ({most['stream']} takes "
+            "the most)",
+        )
 
 
 def _without_folder(machine):
