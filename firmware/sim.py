@@ -169,6 +169,14 @@ def main(settings):
     return 0
 
 
+def start(after_s):
+    """A start of the board, so long after the first: see main()."""
+    settings = json.loads(os.getenv("CISTERN_SIM"))
+    if settings["seconds"]:
+        settings["seconds"] -= after_s
+    return main(settings)
+
+
 # Modules of Cistern are named in several ways; what CPython itself loads stays.
 known = sys.modules if sys.implementation.name == "cpython" else list(sys.modules)
 status = None
@@ -176,10 +184,7 @@ begin = time.time()
 try:
     while status is None:
         gc.collect()
-        settings = json.loads(os.getenv("CISTERN_SIM"))
-        if settings["seconds"]:
-            settings["seconds"] += begin - time.time()
-        status = main(settings)
+        status = start(time.time() - begin)
 except MemoryError as e:
     text = "cistern sim: no memory, the board stops (%s): give a larger --heap" % e
     print(text, file=sys.stderr)

@@ -2,13 +2,16 @@
 
 import contextlib
 import datetime
+import fcntl
 import ipaddress
 import json
 import os
+import random
 import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 
 import pytest
@@ -133,11 +136,29 @@ class Certificates:
         return str(path)
 
 
-def free_port():
-    """A port that was free a moment ago, for programs that cannot choose one themselves."""
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+# Below those that a system gives to whom asks for any port (Linux: from 32768 on).
+_PORTS = range(20000, 32000)
+_LOCKS = f"{tempfile.gettempdir()}/cistern-test-port"
+_held = []  # locks of the ports that this process has handed out
+
+
+def free_port(count=1):
+    """A port for programs that cannot choose one themselves, and those after it: no other run of
+    these tests is given them while this one lasts, and no program that asks for any.
+    """
+    for first in random.sample(_PORTS, len(_PORTS)):
+        with contextlib.ExitStack() as locks:
+            try:
+                for port in range(first, first + count):
+                    lock = locks.enter_context(open(f"{_LOCKS}-{port}", "w"))
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    with socket.socket() as s:
+                        s.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            _held.append(locks.pop_all())
+            return first
+    raise AssertionError("no port is free")
 
 
 @contextlib.contextmanager

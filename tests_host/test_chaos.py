@@ -99,10 +99,10 @@ def test_capture_never_waits(tmp_path):
         allowed = 2 * found.pop("no cloud").share + 0.04
         # A sync that blocks on purpose: if it is not noticed, nothing would be.
         noticed = found.pop("blocked").share > allowed
-        assert all(waited.hung for waited in found.values()), seen
-        if noticed and all(waited.share <= allowed for waited in found.values()):
+        waits = found.values()
+        if noticed and all(waited.hung and waited.share <= allowed for waited in waits):
             return
-    raise AssertionError(f"not as punctual as without a cloud: {seen}")
+    raise AssertionError(f"not as punctual as without a cloud, or nothing hung: {seen}")
 
 
 # The parts of the experiment.

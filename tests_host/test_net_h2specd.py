@@ -37,7 +37,7 @@ def run_once(name, groups):
     done = subprocess.run(
         [
             go_tool("h2specd"), "--exec", " ".join([*command, str(HERE / "net_probe.py")]),
-            "--from-port", str(free_port()), *groups,
+            "--from-port", str(free_port(CASES)), *groups,  # a port a case
         ],
         env={**os.environ, **env}, capture_output=True, text=True, timeout=120, check=False,
     )

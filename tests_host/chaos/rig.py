@@ -38,6 +38,8 @@ NOTHING = FlashLog("", 0)
 HEAP = "512K"
 # What a board says of the cloud's configuration that it runs, at start or when there is another.
 CONFIGURED = re.compile(r"configuration (\S+) (?:of last time )?runs")
+# The firmware's code is for one thread, and several experiments run in this process.
+FIRMWARE = threading.Lock()
 # cistern sim and cistern cloud without the start of all other commands.
 _SIM = """
 import typer
@@ -272,7 +274,8 @@ class Device:
         """What the firmware's own log makes of the flash: readings by state, and those lost."""
         copy = self.folder / "copy.flash"
         shutil.copy(self.flash, copy)
-        stats = Log.mount(NorFile(str(copy), copy.stat().st_size), os.urandom).stats()
+        with FIRMWARE:
+            stats = Log.mount(NorFile(str(copy), copy.stat().st_size), os.urandom).stats()
         return {
             "unsent": sum(stats.unsent_readings.values()),
             "set aside": stats.set_aside,
