@@ -209,35 +209,3 @@ def test_readme_says_what_of_the_examples_fits_over_https(name):
         assert said == []
     else:
         assert len(said) == 1 and cell in said[0], said
-
-
-@pytest.mark.skipif(
-    mpy.host_architecture() is None or paths.micropython() is None or paths.is_chosen(),
-    reason="no MicroPython for this machine that loads machine code",
-)
-@pytest.mark.parametrize(
-    ("model", "attributes"), [("dht22", {"pin": 4}), ("bme280", {"i2c_bus": "i2c0"})]
-)
-def test_two_sensors_that_readme_calls_too_much_over_https_are(model, attributes):
-    assert "a `board`, a `ds18b20` and a `dht22` or `bme280` at 0.1 Hz are too much" in README
-    i2c = {"i2cs": [{"name": "i2c0", "data_pin": 21, "clock_pin": 22}]}
-    board = {"name": "b", "type": "board", "model": "esp32", "attributes": i2c}
-    reading = {"method": "Readings", "capture_frequency_hz": 0.1}
-    sensors = [
-        {
-            "name": kind,
-            "type": "sensor",
-            "model": kind,
-            "attributes": given,
-            "service_configs": [
-                {"type": "data_manager", "attributes": {"capture_methods": [reading]}}
-            ],
-        }
-        for kind, given in (("ds18b20", {"pin": 13}), (model, attributes))
-    ]
-    machine = {
-        "components": [board, *sensors],
-        "services": [{"name": "dm", "type": "data_manager"}],
-    }
-    (error,) = judge(json.dumps(machine).encode(), "machine.json", HEAP, https=True).errors
-    assert "room for the first 2 of 3 components" in error["message"]
