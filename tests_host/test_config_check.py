@@ -15,8 +15,9 @@ from cistern.app import App
 from cistern.resources import catalog
 from cistern_tools import paths
 from cistern_tools.check import RESERVE, amount, check, duration
-from cistern_tools.forecast import Forecast, RamFlash, VirtualPort
+from cistern_tools.forecast import Forecast
 from cistern_tools.judge import SHORT_RING_S, judge
+from cistern_tools.virtual_board import RamFlash, VirtualPort
 
 GREENHOUSE = paths.EXAMPLES / "greenhouse.json"
 cli = typer.Typer()

@@ -6,19 +6,14 @@ Needs lib/ on the path. Nothing here is guessed but the values that the inputs h
 import asyncio
 import gc
 import heapq
-import random
 from collections import defaultdict
 
 from cistern import setup
 from cistern.app import App
 from cistern.capture.collector import stream_name
-from cistern.port.pc import PcPort
 from cistern.record import Stream, read_definition
-from cistern.resources import ResourceError
-from cistern.resources.pins import ADC2
-from cistern_tools.watch import SAID
+from cistern_tools.virtual_board import BLOCK, VirtualPort
 
-BLOCK = 4096
 DAY_S = 86400
 # Turns of the board's loop that are simulated, fewer where there are more than LOOKS streams to
 # look at in each, and bounds of the time that they may stand for.
@@ -37,9 +32,8 @@ FILLED = 65536
 # A long period is waited for in parts of four minutes; the longest is a day.
 PARTS = 400
 # A read that waits is given up after 30 s at most (lib/cistern/capture/waiter.py), and what does
-# not let itself be given up some seconds later; when a run ends it has so many turns to end in.
+# not let itself be given up some seconds later.
 WAITED_US = 40_000_000
-ENDING = 10
 # What a collector says of a reading that failed, see lib/cistern/capture/collector.py.
 NO_READING = "no reading, will be tried again at its rate: "
 # docs/SPEC.md: a sector's header; a record's; in a parcel the count of its readings; in a
@@ -48,137 +42,6 @@ SECTOR_HEAD, RECORD_HEAD, COUNT, NUMBER, STATE = 32, 8, 2, 1, 5 + 24
 # So many sectors are filled for the forecast: their edges are a part of it as small.
 SECTORS = 200
 TICKS = (1 << 30) - 1
-
-
-class VirtualPort(PcPort):
-    """The simulated board, in a time that passes when its program sleeps.
-
-    free: heap that is free when the configuration is applied, in bytes; -1: unbounded.
-    logged: (level, text) of what the program says. A sleep takes up to 1 ms longer than asked
-    for, like those of a busy board, so that times cost in a parcel what they cost there.
-    """
-
-    def __init__(self, blocks=256, free=-1):
-        self.flash = RamFlash(blocks)
-        self._free = free
-        self.now_us = 0
-        self.end_us = None
-        self.engine = None
-        self.ended = False
-        self.logged = []
-        self._random = random.Random(1)
-        self._start = 0
-
-    def _monotonic_us(self):
-        """Asking takes 2 µs."""
-        self.now_us += 2
-        return self.now_us
-
-    def mem_free(self):
-        """As much as the board is said to have."""
-        return self._free
-
-    def utc_us(self):
-        """The clock is set from the start."""
-        return 1_700_000_000_000_000 + self.now_us
-
-    def adc(self, pin):
-        """As the simulated board's, but that Wi-Fi has ADC2: there, no reading comes."""
-        if pin in ADC2:
-            raise ResourceError(
-                f"GPIO {pin} is on ADC2, which Wi-Fi needs for itself: use 32 to 39"
-            )
-        return super().adc(pin)
-
-    async def sleep_ms(self, n):
-        """Pass the time; at end_us the engine ends its run."""
-        self.now_us += n * 1000 + self._random.randrange(1000)
-        if self.now_us >= self.end_us:
-            self.engine.running = False
-        await asyncio.sleep(0)
-
-    def urandom(self, n):
-        """The same in every run, so that every run says the same."""
-        return self._random.randbytes(n)
-
-    def log(self, level, text):
-        """Keep it. A collector whose source did not return is not asked again."""
-        if not self.ended:
-            self.logged.append((level, text))
-        if SAID in text:
-            name, _, said = text.partition(": ")
-            for collector in self.engine.collectors if self.engine else ():
-                if collector.name == name:
-                    collector.source = Stuck(collector.source, said.partition("Error: ")[2])
-
-    def run(self, coroutine):
-        """Have it run to its end; the reads that wait then are cancelled, which is no fault of
-        theirs. The loop's time is the board's.
-        """
-        loop = asyncio.new_event_loop()
-        loop.time = lambda: self.now_us / 1e6
-        # It would tell of tasks that do not let themselves be cancelled, on stderr.
-        loop.set_exception_handler(lambda *_: None)
-        try:
-            loop.run_until_complete(coroutine)
-            self.ended = True
-            for task in asyncio.all_tasks(loop):
-                task.cancel()
-            for _ in range(ENDING):
-                loop.run_until_complete(asyncio.sleep(0))
-        finally:
-            self.ended = False
-            loop.close()
-
-
-class Stuck:
-    """Instead of a source that did not return once: it says so at once."""
-
-    fields = None
-
-    def __init__(self, source, text):
-        self.file, self.waits, self.fields = source.file, source.waits, source.fields
-        self.min_period_us, self.block, self.lost, self.hold_us = source.min_period_us, 0, 0, 0
-        self._text = text
-
-    def read(self, *_):
-        """Raise what it raised."""
-        raise ResourceError(self._text)
-
-    read_into = read_block = start_block = read
-
-    def stop_block(self):
-        """It has none."""
-
-
-class RamFlash:
-    """NOR flash in memory: MicroPython's extended block device.
-
-    programmed: bytes. begun: how often a block was programmed at its start.
-    """
-
-    def __init__(self, blocks):
-        self.programmed = 0
-        self.begun = 0
-        self._blocks = [bytearray(b"\xff" * BLOCK) for _ in range(blocks)]
-
-    def readblocks(self, n, buf, off=0):
-        """Fill `buf`."""
-        buf[:] = self._blocks[n][off : off + len(buf)]
-
-    def writeblocks(self, n, buf, off=0):
-        """Clear the bits that are 0 in `buf`."""
-        block = self._blocks[n]
-        self.programmed += len(buf)
-        self.begun += off == 0
-        for i, byte in enumerate(bytes(buf), off):
-            block[i] &= byte
-
-    def ioctl(self, op, arg):
-        """Block count (4), block size (5), erase (6)."""
-        if op == 6:
-            self._blocks[arg][:] = b"\xff" * BLOCK
-        return {4: len(self._blocks), 5: BLOCK}.get(op, 0)
 
 
 def _name(wanted):
