@@ -5,10 +5,10 @@ Borrowed by the App: what it makes stays, this code does not.
 
 import asyncio
 
+from cistern.app import LOSSES_S
 from cistern.borrow import borrow
 
 LAST_SYNC_S = 10
-TELL_S = 60  # beyond what losses wait for, to be told
 # Kept free in one piece until the code that syncs is loaded: its machine code has as much.
 HOLE = 2816
 
@@ -63,7 +63,7 @@ async def _last_sync(app):
         await up.sync()
     try:
         if app.cloud.ready():
-            app.tell_losses(TELL_S)  # those of this sync, too
+            app.tell_losses(LOSSES_S)  # those of this sync, too
             await app.robot.send_log()
     except Exception:  # an answer may be anything
         pass  # those lines are lost, the port has shown them

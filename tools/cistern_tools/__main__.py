@@ -2,7 +2,7 @@
 
 import sys
 
-INTERRUPTED = 130  # as a shell has it for a program that Ctrl-C ended
+from cistern_tools import INTERRUPTED
 
 
 def main() -> None:

@@ -27,11 +27,11 @@ MOST_LIVE = 167_000
 # docs/TIMING.md models), and what a ring holds that bridges it: a quarter more, for the parcels
 # that wait then.
 ERASE_MOST_S = 0.4
+SHORT_RING_S = 0.5
 # What a byte of flash takes to be erased and programmed (docs/TIMING.md: 45 ms a sector, 0.7 ms a
 # page), and the part of its time that a board may be at it: nothing else runs meanwhile.
 FLASH_S_PER_BYTE = 0.045 / 4096 + 0.0007 / 256
 FLASH_SHARE = 0.5
-SHORT_RING_S = 0.5
 TRIAL_S = 60
 TRIAL_FLASH = 64 * 1024
 # So many of the collectors that there is no memory for are named.

@@ -269,7 +269,7 @@ def _screen(board, latest, width):
     link = board.status.get("link", "starting")
     return Group(
         table,
-        *(Text(line, style="yellow") for line in _losses(board.status)),
+        *(Text(line, style="yellow") for line in _troubles(board.status)),
         Text(f"link: {link}   uptime: {board.status.get('t', 0):.0f} s"),
         Text(f"newest reading in the cloud: {latest or 'none yet'}", style="green"),
         *(Text(line, style="dim", no_wrap=True, overflow="ellipsis") for line in board.log),
@@ -277,7 +277,7 @@ def _screen(board, latest, width):
     )
 
 
-def _losses(status):
+def _troubles(status):
     """A line for each thing that the board runs without, and for each stream that lost readings
     since the log began, by reason.
     """
@@ -294,7 +294,7 @@ def _line(status, latest):
     totals = {c: sum(s[c] for s in status["streams"].values()) for c in COLUMNS}
     counts = "  ".join(f"{c} {n}" for c, n in totals.items())
     line = f"t {status['t']:.0f} s  {counts}  link {status['link']}  newest in the cloud: {latest}"
-    return "\n".join((line, *_losses(status)))
+    return "\n".join((line, *_troubles(status)))
 
 
 def _say(console, text):

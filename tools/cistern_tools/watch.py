@@ -8,13 +8,14 @@ import threading
 import time
 from pathlib import Path
 
+from cistern_tools import INTERRUPTED
+
 # A reading takes milliseconds on a PC; what takes longer than this does not end.
 RETURN_S = 5
 # How often it is looked at.
 LOOK_S = 0.25
 # So long a model has for what interrupts it to come out; then the command ends without it.
 GRACE_S = 1
-INTERRUPTED = 130  # as a shell has it: 128 and SIGINT
 SAID = f"did not return within {RETURN_S} s"
 
 

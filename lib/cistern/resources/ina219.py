@@ -86,13 +86,11 @@ class Ina219(Device):
     def _bus(self):
         """The register of the bus voltage, which also tells whether there are results."""
         bus = self._register(_BUS)
-        if bus == _ONES:
+        # A chip without a result has 0 there, too, but never in its configuration.
+        if bus == _ONES or not (bus or self._register(_CONFIGURATION)):
             self.is_set_up = False
             raise self.strange(bus, _ONES, "")
         if not bus & _CONVERTED:
-            if not bus and not self._register(_CONFIGURATION):
-                self.is_set_up = False
-                raise self.strange(0, _ONES, "")
             raise self.again("has no result yet: its power was away; it is set up again")
         return bus
 
